@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pairingd.box.shares import holds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 _ACCESS = "system.posix_acl_access"
 _DEFAULT = "system.posix_acl_default"
@@ -42,11 +42,13 @@ def lets_others_write(path: str) -> bool:
     return any(entry.tag in {_USER, _GROUP} and entry.permissions & 2 for entry in _entries(path))
 
 
-def plain(path: str, *, whole: bool, kept: tuple[str, ...] = ()) -> None:
-    """Remove each ACL whose entries only repeat the mode, and each default ACL that names nobody,
-    except those of the directories `kept` and below. Does not follow links.
+def plain(
+    path: str, *, whole: bool, kept: tuple[str, ...] = (), users: Container[int] = ()
+) -> None:
+    """Remove each ACL whose entries only repeat the mode, and each default ACL that names nobody
+    but `users`, except those of the directories `kept` and below. Does not follow links.
     """
-    _each(lambda place: _plain(place, kept), path, whole=whole)
+    _each(lambda place: _plain(place, kept, users), path, whole=whole)
 
 
 def narrow(path: str, *, whole: bool) -> None:
@@ -85,13 +87,14 @@ def _narrow(path: str) -> None:
         os.close(descriptor)
 
 
-def _plain(path: str, kept: tuple[str, ...]) -> None:
+def _plain(path: str, kept: tuple[str, ...], users: Container[int]) -> None:
     if sys.platform != "linux" or os.lstat(path).st_uid != os.getuid():
         return
     if repeats(path):
         os.removexattr(path, _ACCESS, follow_symlinks=False)
-    default = {entry.tag for entry in _entries(path, default=True)}
-    if default and default <= _BASE and not any(holds(place, path) for place in kept):
+    default = _entries(path, default=True)
+    others = [e for e in default if e.tag not in _BASE and (e.tag != _USER or e.id not in users)]
+    if default and not others and not any(holds(place, path) for place in kept):
         os.removexattr(path, _DEFAULT, follow_symlinks=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,25 +45,29 @@ class Narrow(NamedTuple):
 
 class Plain(NamedTuple):
     """Remove the ACLs that only repeat the mode, of `path` and with `whole` of all below it. Then
-    also the default ACLs that name nobody, except those of the directories `kept` and below. Runs
-    as `user`, who owns the files.
+    also the default ACLs that name nobody but `users`, except those of the directories `kept` and
+    below. Runs as `user`, who owns the files.
     """
 
     path: str
     user: str
     whole: bool = True
     kept: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         lines = [f"plain  {self.path}", f"as {self.user}: {_acls(self)} that repeats the mode"]
         if self.whole:
-            lines.append("and each default ACL that names nobody")
+            but = f" but {' and '.join(self.users)}" if self.users else ""
+            lines.append(f"and each default ACL that names nobody{but}")
             lines += [f"but not in {path}, which had one before" for path in self.kept]
         return lines
 
     def done(self, _: float) -> str:
         """As `Kill.done`."""
-        return _changed(self, partial(acl.plain, kept=self.kept if self.whole else (self.path,)))
+        kept = self.kept if self.whole else (self.path,)
+        ids = [pwd.getpwnam(name).pw_uid for name in self.users]
+        return _changed(self, partial(acl.plain, kept=kept, users=ids))
 
 
 def _acls(step: Narrow | Plain) -> str:

@@ -149,6 +149,8 @@ def _unshare(directory: str, facts: Facts) -> Iterator[Step]:
             yield Run(argv, soft=(1,), seconds=_COMMAND_TIMEOUT_S)
         return
     yield Narrow(directory, host)
+    # At once: without its names, a default ACL of ours would look like one from before.
+    yield Plain(directory, host, kept=facts.record.defaults, users=(name, host))
     files, directories = f"u:{name},u:{host}", f"u:{name},u:{host},d:u:{name},d:u:{host}"
     yield _each(directory, "f", host, ("setfacl", "-P", "-x", files), how="-execdir")
     yield _each(directory, "d", host, ("setfacl", "-P", "-x", directories), how="-execdir")

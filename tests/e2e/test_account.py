@@ -111,6 +111,8 @@ def test_what_was_interrupted_is_completed_by_create_and_removed_by_remove(
         assert machine.sh(f"getfacl -pR {share}") == shared, done
         if done < removing:
             machine.stops_after(done, "remove")
+            assert machine.asks("create", "--dir", share)["complete"] is True
+            machine.stops_after(done, "remove")
         is_removed()
         if done < creating:
             machine.stops_after(done, "create", share)
