@@ -13,6 +13,7 @@ things.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -324,7 +325,7 @@ def half_replaced(path: Path) -> Path | None:
     """Return the database that was set aside last if there is no other: its journal counts still,
     because a daemon was killed before it had taken that over.
     """
-    if path.exists():
+    if os.path.lexists(path):
         return None
     asides = (
         aside

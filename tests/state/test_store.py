@@ -474,6 +474,14 @@ def test_the_journal_of_a_damaged_database_outlives_kill_9_at_any_step(tmp_path:
             return
 
 
+def test_a_link_that_leads_nowhere_is_no_half_replaced_database(path: Path) -> None:
+    aside = path.with_name("state.db.unreadable-1700000000")
+    aside.write_bytes(b"the host's own copy")
+    path.symlink_to(path.with_name("elsewhere"))
+    with closing(Store.open(path, START)._database):
+        assert aside.read_bytes() == b"the host's own copy"
+
+
 def test_a_damaged_line_of_the_history_is_reported_as_damaged(
     path: Path, reopen: Callable[[], Store]
 ) -> None:
