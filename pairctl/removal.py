@@ -27,7 +27,7 @@ from pairingd.home.paths import FILES
 from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pairingd.home.paths import Paths
 
@@ -60,7 +60,7 @@ def remove(paths: Paths) -> list[Removal]:
 def plan(paths: Paths, *, daemon_runs: bool = False) -> list[Removal]:
     """Changes nothing. A running daemon is expected to close what its journal still names."""
     steps: list[Removal] = []
-    undone = "" if daemon_runs else _undone(paths.state_db)
+    undone = {} if daemon_runs else _undone(paths.state_db)
     for directory in paths.directories:
         steps += _within(directory, paths, undone)
     for account in ours():  # root has made it
@@ -82,7 +82,7 @@ def _unless_needed(step: Removal, others: Iterable[Removal], paths: Paths) -> Re
     return step
 
 
-def _within(directory: str, paths: Paths, undone: str) -> Iterator[Removal]:
+def _within(directory: str, paths: Paths, undone: Mapping[str, str]) -> Iterator[Removal]:
     if reason := _untouchable(directory):
         yield Keep(directory, reason)
         return
@@ -170,15 +170,14 @@ def _untouchable(directory: str) -> str:
     return ""
 
 
-def _worth_keeping(path: str, paths: Paths, undone: str) -> str:
+def _worth_keeping(path: str, paths: Paths, undone: Mapping[str, str]) -> str:
     if path == paths.config:
         return "you have written it"
     tmux = {*_socket_places(paths.tmux_socket, paths), paths.earlier_tmux_socket}
     if path in tmux and _answers(path):
         end = shell("tmux", "-S", path, "kill-server")
         return f"the tmux session is running; to end it: {end}"
-    of_the_state = path in {paths.state_db + part for part in ("", "-wal", "-shm", "-journal")}
-    return undone if of_the_state else ""
+    return undone.get(path, "")
 
 
 def _is_ours(path: str, status: os.stat_result, paths: Paths) -> bool:
@@ -229,8 +228,21 @@ def _answers(path: str) -> bool:
         return True
 
 
-def _undone(state_db: str) -> str:
-    """Why the state must stay: only its journal records what a daemon could not undo."""
+def _undone(state_db: str) -> dict[str, str]:
+    """Which files of the state must stay, and why: only its journal records what a daemon could not
+    undo. It may be that of a database that a killed daemon was setting aside.
+    """
+    if not os.path.lexists(state_db):
+        from pairingd.state import leftovers
+
+        state_db = str(leftovers.database(Path(state_db)))
+    reason = _recorded(state_db)
+    files = [state_db + part for part in ("", "-wal", "-shm", "-journal")]
+    return dict.fromkeys(files, reason) if reason else {}
+
+
+def _recorded(state_db: str) -> str:
+    """What its journal names; "" if nothing."""
     try:
         if not stat.S_ISREG(os.lstat(state_db).st_mode):
             return ""  # not ours, so it stays anyway

@@ -143,7 +143,7 @@ def session_that_runs(home: Path) -> Made:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        why = removal._worth_keeping(path, find_paths(), "")
+        why = removal._worth_keeping(path, find_paths(), {})
     return why, "tmux", ["-S", path, "kill-server"]
 
 

@@ -12,7 +12,7 @@ from pairingd.core.model import Mapping
 from pairingd.process.left_over import is_still
 from pairingd.state.live import Live
 from pairingd.state.schema import migrate, read_only
-from pairingd.state.store import Process, Store
+from pairingd.state.store import Process, Store, half_replaced
 
 
 class Leftovers(Struct, frozen=True):
@@ -20,6 +20,11 @@ class Leftovers(Struct, frozen=True):
 
     mappings: list[Mapping]
     processes: list[Process]
+
+
+def database(path: Path) -> Path:
+    """Return where the journal is: in `path`, or in what a killed daemon was replacing by it."""
+    return half_replaced(path) or path
 
 
 def read(path: Path) -> Leftovers:

@@ -327,12 +327,14 @@ def half_replaced(path: Path) -> Path | None:
     """
     if os.path.lexists(path):
         return None
-    asides = (
-        aside
-        for aside in path.parent.glob(f"{path.name}{_ASIDE}*")
-        if aside.name.rpartition("-")[2].isdecimal()
-    )
-    return max(asides, key=lambda aside: aside.stat().st_ctime, default=None)
+    with suppress(OSError):
+        asides = (
+            aside
+            for aside in path.parent.glob(f"{path.name}{_ASIDE}*")
+            if aside.name.rpartition("-")[2].isdecimal()
+        )
+        return max(asides, key=lambda aside: aside.stat().st_ctime, default=None)
+    return None
 
 
 def _unused(path: Path, number: int) -> Path:

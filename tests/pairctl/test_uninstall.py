@@ -492,6 +492,20 @@ def test_a_mapping_that_may_still_stand_keeps_the_state(
         assert again.mappings() == [MAPPING]
 
 
+def test_a_database_that_a_killed_daemon_was_setting_aside_stays_for_its_mapping(
+    home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(home)
+    with closing(Store.open(home / "state.db", 0)) as store:
+        store.record(MAPPING)
+    aside = (home / "state.db").rename(home / "state.db.unreadable-1764000001")
+    result = asks(capsys)
+    assert "may still forward port 2222" in result["reasons"][str(aside)]
+    assert aside.exists()
+    with closing(Store.open(home / "state.db", 0)) as again:
+        assert again.mappings() == [MAPPING]
+
+
 def test_the_state_goes_once_the_mapping_is_closed(
     home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
