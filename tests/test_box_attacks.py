@@ -23,6 +23,7 @@ import psutil
 import pytest
 
 from tests.boxed import ATTACKS, SECRET, Attack, Scene, played, scene, scene_in_a_box
+from tests.guardians import guardians_of
 from tests.session import attached_host
 from tests.stage import until
 from tests.waiting import WAIT_S, has_ended
@@ -316,6 +317,18 @@ def test_nothing_of_ours_is_open_in_a_box(boxed: Scene) -> None:
         for link in Path(f"/proc/{process.pid}/fd").glob("*")
     ]
     assert [path for path in opened if path.startswith(str(boxed.stage.home))] == []
+
+
+@pytest.mark.attack(
+    "a write guest in a box: using up all watches of epoll(7), which the kernel counts for each user",
+    "pairing has none: the host revokes them as ever",
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts them")
+def test_pairing_waits_by_nothing_that_a_guest_in_a_box_can_use_up(boxed: Scene) -> None:
+    daemon = psutil.Process(boxed.stage.asks("status")["daemon"]["pid"])
+    ours = [daemon, *guardians_of(daemon.pid)]
+    descriptors = [link for one in ours for link in Path(f"/proc/{one.pid}/fd").glob("*")]
+    assert [link for link in descriptors if "eventpoll" in str(link.readlink())] == []
 
 
 @pytest.mark.attack(

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import selectors
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -19,7 +22,9 @@ Result = TypeVar("Result")
 
 
 async def in_own_thread(call: Callable[[], Result]) -> Result:
-    """Run `call` in a thread that ends with the process at the latest."""
+    """Run `call` in a thread that ends with the process at the latest. Raises OSError if there can
+    be none: a guest in a box can use up the processes that our user may have.
+    """
     return await asyncio.shield(_begin(call))
 
 
@@ -41,7 +46,10 @@ def _begin(call: Callable[[], Result]) -> asyncio.Future[Result]:
         else:
             settle(partial(future.set_result, result))
 
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:
+        raise OSError(errno.EAGAIN, "no more threads can be started") from None
     return future
 
 
@@ -58,10 +66,14 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 class _EventLoop(asyncio.SelectorEventLoop):
-    """Looks each name up once at a time, whoever asks. What cannot be a name is an unknown one."""
+    """Looks each name up once at a time, whoever asks. What cannot be a name is an unknown one.
+
+    On Linux it waits by poll(2): the kernel counts the watches of epoll(7) for each user, and a
+    guest in a box, who has our user id, could use them all up (measured: no command is answered).
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(selectors.PollSelector() if sys.platform == "linux" else None)
         self._lookups: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
 
     async def getaddrinfo(self, *args: Any, **options: Any) -> Any:

@@ -26,16 +26,43 @@ async def main():
 run(main())
 """
 
+# A thread needs room for its stack.
+WITHOUT_THREADS = """
+import asyncio, resource
+from pairingd.process.event_loop import run
 
-def test_calls_that_hang_hold_up_neither_another_call_nor_the_end() -> None:
+async def main():
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
+    try:
+        await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 22)
+    except OSError as error:
+        print(error.strerror)
+
+run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        (HANGS, "another call is done"),
+        pytest.param(
+            WITHOUT_THREADS,
+            "no more threads can be started",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="as Linux limits memory"),
+        ),
+    ],
+    ids=["hanging", "without threads"],
+)
+def test_what_a_thread_waits_for_holds_up_nothing_else(script: str, printed: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HANGS],
+        [sys.executable, "-c", script],
         capture_output=True,
         text=True,
         timeout=WAIT_S,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "another call is done\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{printed}\n", "")
 
 
 async def test_a_call_returns_its_result_or_raises_its_error() -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import psutil
+import pytest
 
 from pairingd.world.door.guard import Guard
 from tests.guardians import guardians_of
@@ -75,3 +79,39 @@ async def test_a_guardian_does_not_leave_while_a_connection_is_about_to_be_taken
         async with connected(guard):
             assert commands.fileno() != -1
     await left()
+
+
+# What is sent and not received counts for its user, as all that a guest in a box sends does for
+# the host. More than they may have open can be exceeded with some privileges, which root has.
+WITHOUT_SOCKETS = """
+import asyncio, contextlib, resource, socket
+from pairingd.world.door.guard import Guard
+
+async def main():
+    ours, theirs = socket.socketpair()
+    guard = Guard()
+    async with guard.commands() as commands:
+        process = await asyncio.create_subprocess_exec("sleep", "3600", start_new_session=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        with contextlib.suppress(OSError):
+            while True:
+                socket.send_fds(theirs, [b"-"], [ours.fileno()] * 64)
+        guard.hold(process.pid, 0.0)
+        guard.take(process.pid, ours)
+    await process.wait()
+    print("ended by the same one:", guard._commands is commands)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.attack(
+    "a write guest in a box passes on more descriptors than a user may, so that no socket is passed",
+    "the guardian stays, and ends every connection on time",
+)
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="Linux counts them so")
+def test_a_guardian_that_gets_no_sockets_ends_connections_all_the_same() -> None:
+    bound = ("setpriv", "--bounding-set=-sys_resource,-sys_admin") if os.geteuid() == 0 else ()
+    script = (*bound, sys.executable, "-c", WITHOUT_SOCKETS)
+    done = subprocess.run(script, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert (done.stdout, done.stderr) == ("ended by the same one: True\n", "")
