@@ -399,14 +399,21 @@ def test_a_program_that_pasta_leaves_as_it_fails_is_ended(
     until(lambda: not psutil.pid_exists(int(left.read_text())), "what was left has ended")
 
 
+@pytest.mark.attack(
+    "a write guest in a box: more processes than `[box] processes` allows, by what their client runs",
+    "the limits are those of the client's box, too",
+)
 def test_processes_and_memory_are_limited_as_configured() -> None:
     settings = '[box]\nprocesses = 20\nmemory = "256M"\n'
     with scene(boxed=True, settings=settings) as made:
-        many = "grep processes /proc/self/limits | tr -s ' '"  # which root is exempt from
+        limit = "grep processes /proc/self/limits"  # which root is exempt from
+        many = f"{limit} | tr -s ' '"
         much = 'perl -e \'$x = "x" x (300 << 20); print "had it"\''
         made.play((Attack("many", many, "Max processes 20 20"), Attack("much", much, "had it")))
         assert made.results["many"] is True
         assert made.results["much"] is False
+        made.screen.types(f"clear; tmux detach-client -s =pairing -E 'exec {limit}'")
+        made.screen.shows("Max processes             20 ")
 
 
 HINT = "hint: --box shares one directory, and nothing else of yours"

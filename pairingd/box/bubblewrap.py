@@ -46,7 +46,7 @@ exec env -i TERM="${{TERM:-xterm}}" {environment} \\
     {mounts} \\
     --tmpfs /dev --dev-bind /dev/null /dev/null {terminal} \\
     --ro-bind {shared} {shared} \\
-    -- {tmux} -N "$@"
+    -- {limits}{tmux} -N "$@"
 """
 _SERVER = """\
 #!/bin/sh
@@ -87,6 +87,7 @@ def client(box: Box, plan: Plan, bwrap: str, glass: Iterable[str]) -> str:
         mounts=shlex.join((*_system(), *_program(plan))),
         terminal=_TERMINAL,
         shared=shlex.quote(box.shared),
+        limits=_limits(plan),  # a client runs what the guests' server says
         tmux=shlex.quote(plan.tmux),
     )
 

@@ -99,8 +99,12 @@ def test_a_client_has_no_network_and_no_share(tmp_path: Path) -> None:
 
 def test_limits_are_those_of_the_configuration(tmp_path: Path) -> None:
     settings: BoxSettings = {**SETTINGS, "memory": 1 << 30, "processes": 99}
-    script = bubblewrap.server(Box(str(tmp_path), "b"), planned(tmp_path, settings), "/bwrap")
-    assert "prlimit --data=1073741824 --nproc=99 -- /usr/bin/tmux" in script
+    box, chosen = Box(str(tmp_path), "b"), planned(tmp_path, settings)
+    for script in (
+        bubblewrap.server(box, chosen, "/bwrap"),
+        bubblewrap.client(box, chosen, "/bwrap", ["glass"]),
+    ):
+        assert "prlimit --data=1073741824 --nproc=99 -- /usr/bin/tmux" in script
 
 
 def test_what_is_protected_comes_after_what_is_shared(tmp_path: Path) -> None:
