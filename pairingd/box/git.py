@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HOOKS = "hooks"
-_TRAPS = (_HOOKS, "config")  # gitrepository-layout(5); the configuration names programs
+# gitrepository-layout(5); configurations name programs. `git sparse-checkout` makes the third.
+_TRAPS = (_HOOKS, "config", "config.worktree")
 
 
 def protected(directory: str) -> Iterator[str]:

@@ -64,6 +64,8 @@ def test_what_git_runs_is_protected_and_a_link_is_named(project: Path) -> None:
     assert of_git(project) == (both, ())  # to be made, because a guest could
     (git / "hooks").symlink_to("../.githooks")
     assert of_git(project) == (both[1:], both[:1])
+    (git / "config.worktree").touch()
+    assert of_git(project) == ((both[1], str(git / "config.worktree")), both[:1])
     git.rename(project / "elsewhere")
     assert of_git(project) == ((), ())
     git.symlink_to("elsewhere")
