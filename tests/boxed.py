@@ -274,6 +274,8 @@ ATTACKS = (
     Attack("a user namespace", "unshare -Ur id", "uid=0(root) gid=0(root)"),
     Attack("a capability", "grep CapEff /proc/self/status | grep -qv 0000000000000000 && echo any", "any"),
     Attack("a setting of the kernel's", "s=/proc/sys/kernel/core_pattern; cat $s >$s && echo done", "done"),
+    Attack("which programs the kernel ends when memory runs out",
+           "s=/proc/self/oom_score_adj; cat $s >$s && echo done", "done"),
     Attack("a new privilege", "grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t0"),
     Attack("a keyring", "perl -e 'print \"key \", syscall($ARGV[0], 0, -3, 1) > 0' $KEYCTL", "key 1"),
     Attack("the host's terminals", "ls /dev/pts | grep -c .", does=lambda scene: _terminals(scene) > 3),

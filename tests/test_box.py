@@ -412,7 +412,8 @@ def test_processes_and_memory_are_limited_as_configured() -> None:
         made.play((Attack("many", many, "Max processes 20 20"), Attack("much", much, "had it")))
         assert made.results["many"] is True
         assert made.results["much"] is False
-        made.screen.types(f"clear; tmux detach-client -s =pairing -E 'exec {limit}'")
+        more = "echo; echo"  # the farewell takes the last line for tmux's own
+        made.screen.types(f"clear; tmux detach-client -s =pairing -E '{limit}; {more}'")
         made.screen.shows("Max processes             20 ")
 
 

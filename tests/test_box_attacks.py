@@ -332,6 +332,23 @@ def test_pairing_waits_by_nothing_that_a_guest_in_a_box_can_use_up(boxed: Scene)
 
 
 @pytest.mark.attack(
+    "a write guest in a box: using up all memory, also by files in the box's own directories",
+    "the kernel ends the box before any other program (oom_score_adj)",
+)
+def test_the_kernel_ends_a_box_first_when_memory_runs_out(boxed: Scene) -> None:
+    box = boxed.box
+    assert box
+    assert box.keeper
+    inside = psutil.Process(box.keeper).children(recursive=True)
+    clients = [pid for pid in running_with(box.socket) if pid not in running_with("glass.py")]
+    expendable = {process.pid for process in inside} | {*clients} - {os.getpid()}
+    for pid in expendable:
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n", pid
+    daemon = boxed.stage.asks("status")["daemon"]["pid"]
+    assert Path(f"/proc/{daemon}/oom_score_adj").read_text() != "1000\n"
+
+
+@pytest.mark.attack(
     "a write guest in a box: a socket that belongs to no network namespace (AF_VSOCK), io_uring",
     "refused",
 )

@@ -32,6 +32,9 @@ _NAMESPACES = (
 _ALONE = (*_NAMESPACES, "--seccomp", "9", "--die-with-parent")
 _RESOLVER = "169.254.1.1"  # pasta forwards it to the host's; the same as podman's
 _TERMINAL = '${terminal:+--dev-bind "$terminal" "$terminal"}'
+# A guest can use up the memory: then the kernel ends what is in a box before all else, and with the
+# box go its files in memory. /proc is read-only there, so nobody takes that back.
+_EXPENDABLE = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"
 # The guests' and the host's terminals never come here: glass.py stands between.
 _CLIENT = """\
 #!/bin/sh
@@ -40,6 +43,7 @@ _CLIENT = """\
 {behind_glass}
 terminal=
 if [ -t 0 ]; then terminal=$(tty); session=; else session=--new-session; fi
+{expendable}
 exec 9<{filter}
 exec env -i TERM="${{TERM:-xterm}}" {environment} \\
     {bwrap} {alone} --unshare-net $session \\
@@ -53,6 +57,7 @@ _SERVER = """\
 # pairing, box {id}: what is shared, and the tmux server that lives in it. This shell stays outside
 # and holds the lock, its standard input: whoever is in the box can open for writing what any
 # process there has open. tmux's server is the first process of the box, and all others end with it.
+{expendable}
 {with_environment} \\
     {bwrap} {alone} {network} --new-session --as-pid-1 \\
     {mounts} \\
@@ -80,6 +85,7 @@ def client(box: Box, plan: Plan, bwrap: str, glass: Iterable[str]) -> str:
     return _CLIENT.format(
         id=box.id,
         behind_glass=behind_glass(glass),
+        expendable=_EXPENDABLE,
         filter=shlex.quote(box.client_filter),
         environment=assigned(of_clients(plan.environment)),
         bwrap=shlex.quote(bwrap),
@@ -102,6 +108,7 @@ def server(box: Box, plan: Plan, bwrap: str) -> str:
     }[plan.network]
     return _SERVER.format(
         id=box.id,
+        expendable=_EXPENDABLE,
         filter=shlex.quote(box.filter),
         with_environment=with_environment(box.environment),
         bwrap=shlex.quote(bwrap),
