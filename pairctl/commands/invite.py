@@ -135,7 +135,8 @@ def _tell_scheduled(reply: Invited, args: Namespace) -> None:
 def _show(args: Namespace) -> Any:
     """A live invitation again. Starts neither a daemon nor a session."""
     asks_for_more = len(_params(args)) > 1  # than the guest
-    if len(args.guests) > 1 or asks_for_more or args.attach:
+    names_a_place = args.box is not None or args.account is not None
+    if len(args.guests) > 1 or asks_for_more or names_a_place or args.attach:
         raise Usage(
             "usage",
             "--show takes one guest and changes nothing",
