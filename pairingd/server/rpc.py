@@ -29,7 +29,9 @@ class RpcError(Exception):
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
-    """Yield one frame a line; None for one that was too long, of which nothing is kept."""
+    """Yield one frame a line. Yields None for one as soon as it is too long, and keeps nothing of
+    it: its sender may wait for the error before the line ends.
+    """
     buffer = bytearray()
     too_long = False
     while chunk := await reader.read(CHUNK):
@@ -39,15 +41,19 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
             start = end + 1
             frame = bytes(buffer)
             buffer.clear()
-            if too_long or len(frame) >= wire.MAX_FRAME:
-                too_long = False
+            if too_long:
+                too_long = False  # already yielded
+            elif len(frame) >= wire.MAX_FRAME:
                 yield None
             elif frame.strip():
                 yield frame
+        if too_long:
+            continue
         buffer += chunk[start:]
         if len(buffer) >= wire.MAX_FRAME:
             buffer.clear()
             too_long = True
+            yield None
 
 
 def is_cancel(frame: bytes | None) -> bool:

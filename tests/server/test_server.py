@@ -172,6 +172,12 @@ def test_a_bad_frame_gets_its_error_and_the_connection_stays_open(
     assert "result" in greeted.calls("status")
 
 
+def test_a_frame_too_long_gets_its_error_before_its_end_and_once(greeted: Line) -> None:
+    assert code(greeted.asks(b"x" * wire.MAX_FRAME)) == wire.INVALID_REQUEST
+    greeted.raw(b"x" * wire.MAX_FRAME + b"\n")
+    assert "result" in greeted.calls("status")
+
+
 @pytest.mark.parametrize("request_id", [7, "seven", 7.5])
 @pytest.mark.parametrize(
     ("wrong", "expected"),

@@ -39,11 +39,13 @@ class _Pieces:
 
 
 def control_frames(data: bytes) -> str:
-    """Each line is a frame, as it is or too long; each frame is a request, or refused in words."""
-    lines = data.split(b"\n")[:-1]
+    """Each line is a frame, as it is or too long, which it is already without its end; each frame
+    is a request, or refused in words.
+    """
+    *lines, rest = data.split(b"\n")
     expected = [
         None if len(line) >= wire.MAX_FRAME else line
-        for line in lines
+        for line in [*lines, rest[: wire.MAX_FRAME] if len(rest) >= wire.MAX_FRAME else b""]
         if len(line) >= wire.MAX_FRAME or line.strip()
     ]
     found = _frames(data)
