@@ -70,6 +70,7 @@ _BLOCKS = (
     ),
     (re.compile(r"-+BEGIN PGP "), Format("an OpenPGP key or message")),
     (re.compile(r"-+BEGIN (?:TRUSTED )?CERTIFICATE-"), Format("an X.509 certificate")),
+    (re.compile(r'\{|\[\s*(?:[{"\]]|$)'), Format("JSON")),  # not [HOST]:PORT of known_hosts
 )
 _BLOCK_ENDS = re.compile(r"-+ ?END |Private-(?:MAC|Hash):")
 

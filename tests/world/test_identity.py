@@ -161,15 +161,20 @@ class TestForge:
         assert (await failure(providers)).code == "not-a-key-list"
 
     @pytest.mark.parametrize(
-        "body", [b'[{"key": "ssh-ed25519 AAAA"}]', b"hello\nworld", b"\x00\xff" * 1000]
+        ("body", "form"),
+        [
+            (b'[{"key": "ssh-ed25519 AAAA"}]', "JSON"),
+            (b"hello\nworld", "something else"),
+            (b"\x00\xff" * 1000, "something else"),
+        ],
     )
     async def test_that_answers_with_no_key_list(
-        self, forge: Forge, providers: IdentityProviders, body: bytes
+        self, forge: Forge, providers: IdentityProviders, body: bytes, form: str
     ) -> None:
         forge.replies["/ann.keys"] = Reply(body)
         error = await failure(providers)
         assert error.code == "not-a-key-list"
-        assert error.message.endswith("not a list of public keys but something else")
+        assert error.message.endswith(f"not a list of public keys but {form}")
 
     async def test_that_compresses_unasked(
         self, forge: Forge, providers: IdentityProviders
