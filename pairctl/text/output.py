@@ -110,7 +110,7 @@ def write(text: str, end: str = "\n") -> None:
         raise Unwritable(
             "output-failed",
             f"the result could not be written: {error.strerror}",
-            "the command was carried out all the same: pairctl status shows the result",
+            "write it to another place; what the command changes is done: pairctl status shows it",
         ) from None
 
 

@@ -6,6 +6,7 @@ macOS, the privacy permissions of the process that starts the tmux server.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -298,6 +299,8 @@ def _keep_out(box: str) -> None:
 def _why_not_made(status: int, message: str, program: str) -> tuple[str, str]:
     """Cause and remedy."""
     hint = f"try: {shell(program, 'new-session')}"
+    if os.strerror(errno.EISDIR) in message:  # of the socket's path
+        hint = "move it out of the way"
     if status:
         return f"tmux could not make the session: {message}", hint
     return (  # by kill-session, or by a destroy-unattached that a hook sets

@@ -264,12 +264,18 @@ exec {TMUX} "$@"
         assert main(["invite", "octocat", "--no-copy"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [("gone/tmux.sock", f"try: {TMUX} new-session"), ("", "move it out of the way")],
+)
 def test_a_socket_that_tmux_cannot_make_is_a_failure(
-    sock: Path, capsys: pytest.CaptureFixture[str]
+    sock: Path, home: Path, place: str, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FakeDaemon(sock, tmux=TMUX, tmux_socket="/nonexistent/tmux.sock"):
+    with FakeDaemon(sock, tmux=TMUX, tmux_socket=str(home / place)):
         assert main(["invite", "octocat", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "tmux-failed"
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "tmux-failed"
+    assert error["hint"].endswith(hint)
 
 
 @pytest.mark.attack(
