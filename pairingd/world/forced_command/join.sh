@@ -94,12 +94,13 @@ trap 'kill -KILL "$client"; exit 1' HUP TERM
     "$tmux" -N -u -S "$socket" attach-session -E -f ignore-size -t "$session" <&3 &
     client=$!
     exec >/dev/null 2>&1 # a shell with job control speaks of its jobs
-    # A trap ends a wait early, and so does a client that stops itself (tmux's suspend-client).
+    # A trap ends a wait early, and so does a client that stops itself (tmux's suspend-client): to
+    # the shell it stays stopped, and no `wait` waits for it, until `bg`.
     while
         wait "$client"
         status=$?
         kill -CONT "$client" 2>/dev/null
-    do :; done
+    do bg; done
 }
 if [ "$next" ]; then
     [ "$status" -ge 128 ] || printf '\033[A\r\033[K' >&3 # tmux's "[terminated]"
