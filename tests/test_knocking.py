@@ -98,7 +98,7 @@ def test_a_login_with_another_user_name_explains_no_other_knock_from_there(stage
     found = {one["message"].partition("failed: ")[2]: one["times"] for one in knocking(stage)}
     assert found == {
         "it used another user name than the command has": 1,
-        "it ended before a key was refused": 2,
+        "it offered no key, or did not sign with an invited one": 2,
     }
     text = " ".join(stage.pairctl("receipt").stdout.split())
     assert (text.count("another user name"), text.count(", 2 times: ")) == (1, 1)

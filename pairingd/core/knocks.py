@@ -14,18 +14,17 @@ from pairingd.core.penalties import Ban, source_of
 from pairingd.core.records import replace
 from pairingd.core.text import shell
 
-MAX_SHOWN_KEYS = 8  # of one connection
+MAX_SHOWN_KEYS = 8  # of one connection; sshd's MaxAuthTries bounds how many it offers
 _MAX_NAMED_GUESTS = 3
 
 
 class Attempt(Struct, frozen=True):
-    """A connection in which sshd refused every login. `offered`: the first keys of `offers` in all;
+    """A connection in which sshd refused every login, with the fingerprints of its keys.
     `other_user`: a login was for a user name that is not ours.
     """
 
     peer: str
     offered: tuple[str, ...] = ()
-    offers: int = 0
     other_user: bool = False
 
     def plus(self, fingerprint: str, *, other_user: bool) -> Attempt:
@@ -33,22 +32,21 @@ class Attempt(Struct, frozen=True):
         other_user = other_user or self.other_user
         if not fingerprint or fingerprint in self.offered:
             return replace(self, other_user=other_user)
-        offered = (
-            self.offered if len(self.offered) >= MAX_SHOWN_KEYS else (*self.offered, fingerprint)
-        )
-        return Attempt(self.peer, offered, self.offers + 1, other_user)
+        return Attempt(self.peer, (*self.offered, fingerprint), other_user)
 
 
 class Meaning(Struct, frozen=True):
     """`text` and `hint` are cause and remedy; `short` is for a status line of tmux.
 
-    `guest` owns the refused key; "" if no guest does.
+    `guest` owns the refused key; "" if no guest does. `keys` are the first refused ones, and
+    that of `guest`.
     """
 
     text: str
     hint: str
     short: str = ""
     guest: str = ""
+    keys: tuple[str, ...] = ()
 
 
 def refused(session: Session | None, attempt: Attempt, now: float) -> Meaning:
@@ -64,23 +62,28 @@ def refused(session: Session | None, attempt: Attempt, now: float) -> Meaning:
         reason, hint = _of_a_guest(owner, now)
         key = next(key.fingerprint for key in owner.keys if key.fingerprint in offered)
         text += f"its key {key} is {owner.guest}'s, {reason}"
-        return Meaning(text, hint, f"{owner.guest} was refused, {reason}", owner.guest)
+        keys = offered[:MAX_SHOWN_KEYS]
+        keys = keys if key in keys else (*keys[:-1], key)
+        return Meaning(text, hint, f"{owner.guest} was refused, {reason}", owner.guest, keys)
     if attempt.other_user and not offered:
         return Meaning(f"{text}it used another user name than the command has", _whole(live))
     if not offered:
         # No key, or an invited one without a signature, such as for lack of its passphrase.
-        return Meaning(f"{text}it ended before a key was refused", _with_the_key(live))
+        return Meaning(
+            f"{text}it offered no key, or did not sign with an invited one", _with_the_key(live)
+        )
     names = [invitation.guest for invitation in live]
     owners = (
         " or ".join(names) if len(names) <= _MAX_NAMED_GUESTS else f"any of {len(names)} guests"
     )
     subject, verb = "its key", "does not belong"
     if len(offered) > 1:
-        subject, verb = f"none of its {attempt.offers} keys", "belongs"
-    text += f"{subject} {_keys(attempt)} {verb} to {owners or 'a guest'}"
+        subject, verb = f"none of its {len(offered)} keys", "belongs"
+    text += f"{subject} {_named(offered)} {verb} to {owners or 'a guest'}"
     short = f"refused, not {_possessive(names)} key: {offered[0]}"
     remedy = "ask for ssh -i, see pairctl status"
-    return Meaning(text, _with_the_key(live), f"{short}, {attempt.peer}; {remedy}")
+    short += f", {attempt.peer}; {remedy}"
+    return Meaning(text, _with_the_key(live), short, keys=offered[:MAX_SHOWN_KEYS])
 
 
 def banned(peer: str, ban: Ban) -> Meaning:
@@ -114,12 +117,11 @@ def _of_a_guest(invitation: Invitation, now: float) -> tuple[str, str]:
     )
 
 
-def _keys(attempt: Attempt) -> str:
-    offered = attempt.offered
+def _named(offered: tuple[str, ...]) -> str:
     if len(offered) == 1:
         return offered[0]
-    more = attempt.offers - len(offered)
-    return f"({', '.join(offered)}{f', and {more} more' if more > 0 else ''})"
+    more = len(offered) - MAX_SHOWN_KEYS
+    return f"({', '.join(offered[:MAX_SHOWN_KEYS])}{f', and {more} more' if more > 0 else ''})"
 
 
 def _possessive(names: list[str]) -> str:
@@ -128,7 +130,7 @@ def _possessive(names: list[str]) -> str:
 
 def _with_the_key(live: list[Invitation]) -> str:
     if len(live) != 1:
-        return "if it is a guest: have them add -i and the path of the invited key to the command"
+        return "if it is a guest: have them add -i and the invited key's path"
     invitation = live[0]
     keys = " or ".join(key.fingerprint for key in invitation.keys[:2])
     guest = invitation.guest

@@ -195,7 +195,7 @@ def mapping(
 def knock(refused: Knock, ban: Ban | None) -> results.Knock:
     return {
         "peer": refused.peer,
-        "fingerprints": list(refused.offered),
+        "fingerprints": list(refused.meaning.keys),
         "times": refused.times,
         "first_at": utc(refused.first_at),
         "last_at": utc(refused.last_at),
@@ -289,7 +289,7 @@ def refusals(history: Iterable[Happening], knocks: Iterable[Knock]) -> list[resu
         {
             "at": utc(refused.last_at),
             "peer": refused.peer,
-            "fingerprints": list(refused.offered),
+            "fingerprints": list(refused.meaning.keys),
             "times": refused.times - refused.written,
             "message": refused.meaning.text,
         }

@@ -38,7 +38,7 @@ def meaning(*offered: str, of: tuple[Invitation, ...] = (OCTOCAT,), **more: bool
             tuple(invitation(f"github:g{n}") for n in range(20)),
             "does not belong to any of 20 guests",
         ),
-        ((), (OCTOCAT,), "it ended before a key was refused"),
+        ((), (OCTOCAT,), "it offered no key, or did not sign with an invited one"),
     ],
 )
 def test_a_failed_login_names_the_guests_to_whom_its_keys_do_not_belong(
@@ -50,6 +50,7 @@ def test_a_failed_login_names_the_guests_to_whom_its_keys_do_not_belong(
     assert shown.guest == ""
 
 
+@pytest.mark.parametrize("others", [1, 3 * MAX_SHOWN_KEYS])
 @pytest.mark.parametrize(
     ("invited", "text", "hint"),
     [
@@ -67,12 +68,16 @@ def test_a_failed_login_names_the_guests_to_whom_its_keys_do_not_belong(
     ],
 )
 def test_a_guests_own_key_that_was_refused_says_why(
-    invited: Invitation, text: str, hint: str
+    invited: Invitation, text: str, hint: str, others: int
 ) -> None:
-    shown = meaning("SHA256:other", "SHA256:github:octocat", of=(invited,))
+    """Also where an agent offers it after many others."""
+    other = [f"SHA256:{n}" for n in range(others)]
+    shown = meaning(*other, "SHA256:github:octocat", of=(invited,))
     assert shown.text.endswith(text)
     assert shown.hint.startswith(hint)
     assert shown.guest == "github:octocat"
+    assert "SHA256:github:octocat" in shown.keys
+    assert len(shown.keys) == min(others + 1, MAX_SHOWN_KEYS)
 
 
 def test_the_remedy_names_the_key_that_was_invited() -> None:
@@ -92,6 +97,7 @@ def test_a_key_that_is_offered_again_counts_once_and_only_the_first_are_named() 
     assert f"none of its {len(many)} keys" in shown.text
     assert "and 4 more)" in shown.text
     assert many[-1] not in shown.text
+    assert shown.keys == tuple(many[:MAX_SHOWN_KEYS])
 
 
 def test_a_ban_names_the_address_and_the_duration() -> None:

@@ -86,7 +86,7 @@ def test_knocks_of_one_address_for_two_reasons_are_two(host: Host) -> None:
         (one.meaning.text.partition("failed: ")[2], one.times) for one in host.knocks.of_now
     ] == [
         ("it used another user name than the command has", 1),
-        ("it ended before a key was refused", 2),
+        ("it offered no key, or did not sign with an invited one", 2),
     ]
 
 

@@ -25,7 +25,6 @@ class Knock(Struct):
     """Logins that sshd refused, from one address for one reason. `peer` is "" for many."""
 
     peer: str
-    offered: tuple[str, ...]
     meaning: Meaning
     first_at: float
     last_at: float
@@ -61,12 +60,12 @@ class Knocks:
         self.settle()
         now = self._intent.now()
         session = self._intent.state.session
-        peer, offered = attempt.peer, attempt.offered
+        peer = attempt.peer
         meaning = knocks.refused(session, attempt, now)
         if (peer, meaning.text) not in self._knocks and len(self._knocks) >= MAX_KNOCKS:
-            peer, offered = "", ()
+            peer = ""
             meaning = Meaning("logins from many addresses failed", meaning.hint)
-        new = Knock(peer, offered, meaning, now, now)
+        new = Knock(peer, meaning, now, now)
         knock = self._knocks.setdefault((peer, meaning.text), new)
         knock.times += 1
         knock.last_at = now
@@ -114,7 +113,7 @@ class Knocks:
             knock.meaning.text + again,
             session=self._session,
             peer=knock.peer,
-            fingerprints=list(knock.offered),
+            fingerprints=list(knock.meaning.keys),
             times=times,
             message=knock.meaning.text,
             hint=knock.meaning.hint,
