@@ -178,3 +178,18 @@ def test_a_session_killed_under_live_invitations_is_over_for_them(stage: Stage) 
     until(lambda: stage.asks("status")["invitations"] == [], "nobody is invited any more")
     invited(stage, "octocat")
     assert session_lives(stage)
+
+
+@pytest.mark.parametrize(
+    ("lines", "leave"),
+    [
+        (["set -g prefix C-a", "unbind d", "bind x detach-client"], "Ctrl-a x"),
+        (["set -g prefix None"], "closing the terminal"),
+        (["unbind -a -T prefix"], "closing the terminal"),
+    ],
+)
+def test_a_guest_reads_which_keys_leave(stage: Stage, lines: list[str], leave: str) -> None:
+    configure_tmux(stage, *lines)
+    guest = stage.guest("octocat")
+    invited(stage, "octocat")
+    guest.joins(columns=120).shows(f"; {leave} leaves, same ssh returns")

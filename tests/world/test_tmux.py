@@ -172,7 +172,7 @@ async def test_what_a_false_server_says_ends_nothing(socket: Path, answer: str) 
     false = false_server(socket, answer)
     for ask in (
         *(false.running, false.clients, false.terminals, false.typed_at, false.shows_dead_pane),
-        *(false.confine, false.prefix, false.status_right().give_back),
+        *(false.confine, false.keys_that_detach, false.status_right().give_back),
         lambda: false.status_right().extend({"80": "x"}, ""),
         lambda: false.tell("/dev/pts/1", "hello"),
     ):
@@ -217,4 +217,4 @@ async def test_no_more_is_kept_of_what_tmux_reports_than_any_tmux_has_to_report(
     observed = Tmux("", socket, "pairing")
     assert await observed.running() is Running.YES
     assert len(await observed.clients()) == MAX_CLIENTS
-    assert await observed.prefix() == ("C-b" * 8)[:20]
+    assert await observed.keys_that_detach() == f"Ctrl-{('C-b' * 8)[2:20]} d"

@@ -111,11 +111,10 @@ class Courtesy:
     async def _keys_that_leave(self, access: Access) -> str:
         if access is Access.READ:
             return "Ctrl-C"
-        try:
-            prefix = await self._tmux.prefix()
-        except WorldError:
-            prefix = "C-b"
-        return f"{prefix.replace('C-', 'Ctrl-')} d"
+        keys = ""
+        with contextlib.suppress(WorldError):
+            keys = await self._tmux.keys_that_detach()
+        return keys or "closing the terminal"
 
 
 async def _write_in_time(texts: Mapping[Path, str]) -> None:

@@ -16,7 +16,7 @@ from pairingd.box.place import Box
 from pairingd.core import shared_session
 from pairingd.core.confine import Steering, TmuxClient
 from pairingd.core.text import one_line, shell
-from pairingd.core.tmux_words import argument, drawn
+from pairingd.core.tmux_words import argument, drawn, keys_that_detach
 from pairingd.errors import WorldError
 from pairingd.machine import which
 from pairingd.process import listeners
@@ -215,8 +215,7 @@ class Tmux:
         if self._messages_stop is None:
             form = ("-F", "#{command_list_usage}")
             usage = await self._ask("list-commands", *form, "display-message")
-            flags, _, _ = usage.partition("]")
-            self._messages_stop = "C" not in flags
+            self._messages_stop = "C" not in usage.partition("]")[0]
         options = ("-d", "750") if self._messages_stop else ("-C", "-d", "3000")
         await self._ask("display-message", *options, "-c", client, argument(drawn(text)))
 
@@ -255,10 +254,11 @@ class Tmux:
         """For the session that was seen last."""
         return StatusRight(self._ask, self.target)
 
-    async def prefix(self) -> str:
-        """The key that begins tmux's own, as tmux names it. Raises WorldError."""
-        output = await self._ask("show-options", "-Av", "-t", f"{self.target}:", "prefix")
-        return one_line(output, _MAX_KEY_CHARS)
+    async def keys_that_detach(self) -> str:
+        """As people call them; "" if no key does. Raises WorldError, also without any bindings."""
+        prefix = await self._ask("show-options", "-Av", "-t", f"{self.target}:", "prefix")
+        bindings = await self._ask("list-keys", "-T", "prefix")
+        return keys_that_detach(one_line(prefix, _MAX_KEY_CHARS), bindings)
 
     def by_hand(self, *words: str) -> str:
         """For the host's shell. A plain tmux would obey a server in a box, with their rights."""
