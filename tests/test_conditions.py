@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pairctl.text.output import WIDTH
 from pairingd.core.refusal import PairingError
 from tests.session import attached_host, cleared_stage, invited, own_stage
 from tests.stage import Guest, Stage, Terminal, is_open, until
@@ -283,6 +284,7 @@ def test_a_scheduled_invitation_says_so_and_hands_out_no_command(stage: Stage) -
     done = stage.pairctl("invite", "octocat", "--at", in_seconds(HOUR), "--once", "--idle", "20m")
     assert "No entry before" in done.stdout
     assert "ssh " not in done.stdout
+    assert [line for line in done.stdout.splitlines() if len(line) > WIDTH] == []
     seen = stage.asks("status")
     assert seen["invitations"][0]["state"] == "scheduled"
     assert seen["door"]["open"] is False

@@ -78,20 +78,21 @@ class _Parser(argparse.ArgumentParser):
         raise _HelpWanted(self)
 
     def error(self, message: str) -> NoReturn:
+        message = message.replace(": ignored explicit argument", " takes no value:")
         raise Usage("usage", message, f"{self.prog} --help")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As argparse does, but without listing all commands in the error."""
+        """As argparse does, in our words, and without listing all commands."""
         if action.dest == "command" and value not in (known := list(action.choices or ())):
             raise Usage("usage", f"unknown command {quoted(value)}", guesses.command(value, known))
         if action.dest == "access":  # checked together with the guest: they may be swapped
             return
-        try:
-            super()._check_value(action, value)
-        except argparse.ArgumentError as error:
-            close = guesses.nearest(value, map(str, action.choices or ()), cutoff=0.6)
+        if action.choices is not None and value not in action.choices:
+            *others, last = action.choices
+            close = guesses.nearest(value, action.choices, cutoff=0.6)
             hint = f"{self.prog} {close or '--help'}"
-            raise Usage("usage", str(error), f"did you mean: {hint}" if close else hint) from None
+            cause = f"not {', '.join(others)} or {last}: {quoted(value)}"
+            raise Usage("usage", cause, f"did you mean: {hint}" if close else hint)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

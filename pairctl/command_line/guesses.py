@@ -125,9 +125,13 @@ def option(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float) -> str:
+    """The only one that begins with `word`, or else the most similar one; "" if none is."""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(word.lower(), known, n=1, cutoff=cutoff)), "")
+    known = list(known)
+    begun = [name for name in known if word and name.startswith(word.lower())]
+    similar = get_close_matches(word.lower(), known, n=1, cutoff=cutoff)
+    return next(iter(begun if len(begun) == 1 else similar), "")
 
 
 def duration(text: str) -> int:

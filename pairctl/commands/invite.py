@@ -127,7 +127,8 @@ def _tell_scheduled(reply: Invited, args: Namespace) -> None:
             f"then: {shell('pairctl', 'invite', '--show', invitation['guest'])}",
         )
     if args.quiet and not args.json:
-        output.message(render.opens_later(reply, output.View.of(sys.stderr)))
+        for line in render.opens_later(reply, output.View.of(sys.stderr)):
+            output.message(line)
     else:
         output.result(reply, render.invited, as_json=args.json)
 

@@ -85,7 +85,7 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     rows += row("End it", [f"{revoke}, or for everybody: pairctl end"], view)
     rows += ["", *_problems(reply["warnings"], view)]
     if not reply["command"]:
-        return "\n".join([*rows, opens_later(reply, view)])
+        return "\n".join([*rows, *opens_later(reply, view)])
     whom = "guest" if len(names) == 1 else "guests"
     where = " on your own network" if reply["reachability"] == "lan" else ""
     rows += [f"Send this to your {whom}{where}" + (f" ({copied}):" if copied else ":")]
@@ -93,12 +93,15 @@ def invited(reply: Invited, view: View, handed: str = "", copied: str = "") -> s
     return "\n".join([*rows, *map(view.bold, lines)])
 
 
-def opens_later(reply: Invited, view: View) -> str:
-    """The line for scheduled invitations."""
+def opens_later(reply: Invited, view: View) -> tuple[str, str]:
+    """The lines for scheduled invitations."""
     first = reply["invitations"][0]
     show = shell("pairctl", "invite", "--show", first["guest"].removeprefix("github:"))
     when = clock(first.get("opens_at", first["issued_at"]), view.now)
-    return f"No entry before {when}. Then pairing announces the command; also: {show}"
+    return (
+        f"No entry before {when}. Then pairing announces the command,",
+        f"and this prints it: {show}",
+    )
 
 
 def status(reply: Status, view: View) -> str:

@@ -202,6 +202,8 @@ def test_no_command_with_json_is_one_document(capsys: pytest.CaptureFixture[str]
         (["quit"], "did you mean: pairctl end"),
         (["logs"], "did you mean: pairctl log"),
         (["statsu"], "did you mean: pairctl status"),
+        (["stat"], "did you mean: pairctl status"),
+        (["ex", "bob"], "did you mean: pairctl extend"),
         (["Invite", "bob"], "did you mean: pairctl invite"),
         (["frobnicate"], "pairctl --help"),
         (["invite", "a", "--tt", "2h"], "did you mean --ttl?"),
@@ -258,6 +260,16 @@ def test_an_unknown_word_is_refused_with_the_nearest_one(
             ["log", "--tail", "20"],
             "unexpected arguments '--tail' '20'",
             "did you mean -n? pairctl log --help lists the options",
+        ),
+        (
+            ["completion", "tcsh"],
+            "not bash, zsh or fish: 'tcsh'",
+            "pairctl completion --help",
+        ),
+        (
+            ["invite", "bob", "--once=no"],
+            "argument --once takes no value: 'no'",
+            "pairctl invite --help",
         ),
         (
             ["extend", "2h", "bob"],
