@@ -160,7 +160,8 @@ def test_input_typed_while_waiting_does_not_reach_the_session(stage: Stage, gues
     screen.shows(WAITS, ATTENTIVE)
     [waits] = [one for one in psutil.process_iter(["cmdline"]) if is_screen_of(stage, one)]
     proof = stage.path / "proof"
-    typed = b"#xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r" * 300
+    typed = b"\x13\x1c\x1a"  # Ctrl-S, Ctrl-\, Ctrl-Z
+    typed += b"#xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r" * 300
     typed += f"touch {proof}\r".encode()
     before = has_read(waits)
     screen.sends(typed)

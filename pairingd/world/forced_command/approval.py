@@ -14,13 +14,12 @@ import contextlib
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import termios
 import time
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 LIMIT_S = 70.0  # longer than the host may take, in case the daemon does not answer
 WAITING = "pairing: waiting for the host to let you in, for at most 60 s; Ctrl-C leaves."
@@ -28,10 +27,10 @@ APPROVED = "pairing: the host has let you in."
 STOPPED = "pairing is not running any more on the host's side; ask the host"
 _MAX_REPLY_BYTES = 1 << 16
 _MAX_TYPED_BYTES = 1 << 16  # at a time
+_CTRL_C = b"\x03"
 
 
 def main(path: str) -> int:
-    signal.signal(signal.SIGINT, _leave)
     with _deaf_terminal():
         _say(WAITING)
         try:
@@ -71,14 +70,20 @@ def _answer(path: str) -> dict[str, Any]:
 
 def _drop_what_is_typed(daemon: socket.socket, until: float) -> None:
     """Read the guest's terminal until the daemon replies: what the terminal cannot hold would wait
-    in sshd, and come in once they are let in. Raises OSError at the time `until`.
+    in sshd, and come in once they are let in. Ends the program at Ctrl-C. Raises OSError at the
+    time `until`.
     """
     ready = select.poll()
     for descriptor in (daemon.fileno(), 0):
         ready.register(descriptor, select.POLLIN)
     while events := dict(ready.poll(max(until - time.monotonic(), 0) * 1000)):
-        if 0 in events and not os.read(0, _MAX_TYPED_BYTES):
-            raise OSError
+        if 0 in events:
+            typed = os.read(0, _MAX_TYPED_BYTES)
+            if not typed:
+                raise OSError
+            if _CTRL_C in typed:
+                _say("pairing: you have left.")
+                sys.exit(1)
         if daemon.fileno() in events:
             return
     raise TimeoutError
@@ -86,10 +91,13 @@ def _drop_what_is_typed(daemon: socket.socket, until: float) -> None:
 
 @contextlib.contextmanager
 def _deaf_terminal() -> Iterator[None]:
-    """No echo, and nothing that was typed is left for the next program."""
+    """No echo, no key that ends programs or stops output, and nothing that was typed is left for
+    the next program.
+    """
     before = termios.tcgetattr(0)
     mode = termios.tcgetattr(0)
-    mode[3] &= ~(termios.ECHO | termios.ICANON)
+    mode[0] &= ~termios.IXON
+    mode[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
     termios.tcsetattr(0, termios.TCSAFLUSH, mode)
     try:
         yield
@@ -104,11 +112,6 @@ def _printable(text: object) -> str:
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):
         os.write(1, f"{line}\n".encode())
-
-
-def _leave(*_: object) -> NoReturn:
-    _say("pairing: you have left.")
-    sys.exit(1)
 
 
 if __name__ == "__main__":
