@@ -24,6 +24,9 @@ import pytest
 from pairingd.box.place import Box, living
 from tests.stage import Stage, Terminal, until
 
+with_boxes = pytest.mark.skipif(
+    sys.platform != "linux", reason="boxes of macOS were not tried: docs/macos.md"
+)
 SECRET = "the-host's-own-secret"
 _PTRACE = {"x86_64": 101, "aarch64": 117}.get(platform.machine(), 117)  # ptrace(2)
 _KEYCTL = {"x86_64": 250, "aarch64": 219}.get(platform.machine(), 219)  # keyctl(2)

@@ -14,10 +14,12 @@ import pytest
 
 from pairingd.box.place import living
 from tests import session
-from tests.boxed import SECRET, Attack, Scene, scene, scene_on
+from tests.boxed import SECRET, Attack, Scene, scene, scene_on, with_boxes
 from tests.newest_tmux import newest_tmux
 from tests.session import attached_host, cleared_stage, joined, programs_first, shared_stage
 from tests.stage import Stage, until
+
+pytestmark = with_boxes
 
 ENTERS, LEAVES = b"\x1b[?1049h", b"\x1b[?1049l"  # the terminal's other screen
 

@@ -22,11 +22,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.boxed import ATTACKS, SECRET, Attack, Scene, played, scene, scene_in_a_box
+from tests.boxed import ATTACKS, SECRET, Attack, Scene, played, scene, scene_in_a_box, with_boxes
 from tests.guardians import guardians_of
 from tests.session import attached_host
 from tests.stage import until
 from tests.waiting import WAIT_S, has_ended
+
+pytestmark = with_boxes
 
 ROOTS = {
     "a setting of the kernel's",

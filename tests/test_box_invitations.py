@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.boxed import Scene, scene_in_a_box
+from tests.boxed import Scene, scene_in_a_box, with_boxes
 from tests.session import own_stage
 from tests.stage import Stage, until
+
+pytestmark = with_boxes
 
 stage = own_stage
 own = scene_in_a_box

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.boxed import Attack, scene_on
+from tests.boxed import Attack, scene_on, with_boxes
 from tests.stage import Stage, until
+
+pytestmark = with_boxes
 
 # What a daemon or pairctl may run by its name alone.
 PROGRAMS = """\

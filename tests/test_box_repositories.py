@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.boxed import with_boxes
 from tests.session import own_stage as stage
 from tests.stage import Stage, Terminal, until
+
+pytestmark = with_boxes
 
 __all__ = ["stage"]
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.boxed import Scene, scene_in_a_box
+from tests.boxed import Scene, scene_in_a_box, with_boxes
 from tests.stage import Terminal, until
 from tests.world.test_sieve import ASKS
+
+pytestmark = with_boxes
 
 HIDDEN = "\x1b[8m\x1b7\x1b[m\x1b8"  # as it was saved with the cursor
 MODES = f"{HIDDEN}\x1b[?1049h\x1b[?1003;1006h\x1b[?1h\x1b[?25l"

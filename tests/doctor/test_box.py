@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.boxed import with_boxes
 from tests.session import programs_first
 from tests.stage import Stage
+
+pytestmark = with_boxes
 
 WORKS = 'case $1 in --version) echo "bubblewrap 9.8" ;; esac'
 FAILS = 'echo "bwrap: No permissions to create a new namespace" >&2; exit 1'
