@@ -8,13 +8,15 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 BEHIND_S = 0.5  # the guardian acts this much after the daemon should have
 _LINGER_S = 5.0  # with nobody connected, before it ends
+_MAX_SOCKETS = 64  # in one message: the guardian takes so many
+_BUFFER_BYTES = 256 * 1024  # macOS gives a Unix stream socket 8 KiB
 _PROGRAM = Path(__file__).with_name("guardian.py")
 
 
@@ -57,7 +59,7 @@ class Guard:
     def take(self, group: int, connection: socket.socket) -> None:
         """Pass on the connection of that process group, to be shut down with it."""
         self._sockets[group] = connection
-        self._send_socket(group, connection)
+        self._send_sockets([(group, connection)])
 
     def hold(self, group: int, seconds: float) -> bool:
         """The group must end in `seconds`, even if the daemon dies. Returns whether that is new."""
@@ -92,6 +94,9 @@ class Guard:
     async def _start(self) -> socket.socket:
         commands, guardian_end = socket.socketpair()
         commands.setblocking(False)
+        for end, buffer in ((commands, socket.SO_SNDBUF), (guardian_end, socket.SO_RCVBUF)):
+            with contextlib.suppress(OSError):  # the system allows less
+                end.setsockopt(socket.SOL_SOCKET, buffer, _BUFFER_BYTES)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(_PROGRAM)),
@@ -109,10 +114,17 @@ class Guard:
             guardian_end.close()
         self._commands = commands
         now = asyncio.get_running_loop().time()
-        for group, deadline in self._deadlines.items():
-            self._write(self.line(group, max(deadline - now, 0.0)))
-        for group, connection in self._sockets.items():
-            self._send_socket(group, connection)
+        # In few messages: Linux holds some hundred, however short.
+        self._write(
+            *(
+                self.line(group, max(deadline - now, 0.0))
+                for group, deadline in self._deadlines.items()
+            )
+        )
+        sockets = [*self._sockets.items()]
+        while sockets:
+            self._send_sockets(sockets[:_MAX_SOCKETS])
+            del sockets[:_MAX_SOCKETS]
         self._following = asyncio.create_task(self._follow(self._process, commands))
         return commands
 
@@ -127,18 +139,21 @@ class Guard:
             with contextlib.suppress(OSError):  # then there is none until the next connection
                 await self._present()
 
-    def _send_socket(self, group: int, connection: socket.socket) -> None:
-        self._write(f"socket {group}", connection.fileno())
+    def _send_sockets(self, sockets: Sequence[tuple[int, socket.socket]]) -> None:
+        descriptors = [connection.fileno() for _, connection in sockets]
+        self._write(*(f"socket {group}" for group, _ in sockets), descriptors=descriptors)
 
-    def _write(self, line: str, *descriptors: int) -> None:
-        if self._commands is None:
+    def _write(self, *lines: str, descriptors: Sequence[int] = ()) -> None:
+        if self._commands is None or not lines:
             return
+        message = "".join(f"{line}\n" for line in lines).encode()
         try:
-            socket.send_fds(self._commands, [f"{line}\n".encode()], descriptors)
+            sent = socket.send_fds(self._commands, [message], descriptors)
         except OSError as error:
             # unix(7): a guest in a box has passed all descriptors that our user may; nothing was
-            # sent, and the guardian ends that group without its socket.
+            # sent, and the guardian ends those groups without their sockets.
             if error.errno == errno.ETOOMANYREFS:
                 return
-            if self._process and self._process.returncode is None:
-                self._process.kill()  # it does not read: `_follow` replaces it
+            sent = 0
+        if sent < len(message) and self._process and self._process.returncode is None:
+            self._process.kill()  # it does not read: `_follow` replaces it

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from pairingd.world.door.guard import Guard
-from tests.guardians import guardians_of
+from tests.guardians import all_rest, guardians_of
 from tests.stage import until
 from tests.waiting import WAIT_S
 
@@ -52,6 +52,7 @@ def guardians() -> list[psutil.Process]:
 async def left() -> None:
     """Wait until the guardian has left, because nobody is connected."""
     await asyncio.to_thread(until, lambda: not guardians(), "the guardian has left")
+    await all_rest()
 
 
 async def test_connections_that_come_at_once_have_the_same_guardian() -> None:
@@ -115,3 +116,21 @@ def test_a_guardian_that_gets_no_sockets_ends_connections_all_the_same() -> None
     script = (*bound, sys.executable, "-c", WITHOUT_SOCKETS)
     done = subprocess.run(script, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert (done.stdout, done.stderr) == ("ended by the same one: True\n", "")
+
+
+async def test_a_guardian_that_starts_hears_of_every_connection_however_many() -> None:
+    """More than fit into the socket at once, one by one."""
+    guard, groups = Guard(linger_s=0.0), range(10**8, 10**8 + 500)  # no processes have these ids
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for group in groups:
+            guard.hold(group, LONG)
+            guard.take(group, ours)
+        async with guard.commands():
+            [first] = await asyncio.to_thread(until, guardians, "there is one")
+            await asyncio.to_thread(
+                until, lambda: first.num_fds() >= len(groups), "it has all sockets"
+            )
+        for group in groups:
+            guard.release(group)
+    await left()
