@@ -16,10 +16,11 @@ import logging.handlers  # noqa: F401
 import multiprocessing  # noqa: F401
 import os
 import platform  # noqa: F401
-import resource  # noqa: F401
+import resource
 import select
 import selectors  # noqa: F401
 import shutil  # noqa: F401
+import signal
 import socket
 import sqlite3  # noqa: F401
 import ssl  # noqa: F401
@@ -37,9 +38,37 @@ from pathlib import Path
 import psutil
 
 DENIED = "/private/var/db/local-network-denied"
+# What Python has on Linux and not on macOS. Not epoll, by which asyncio waits here.
 LINUX_ALONE = {
-    socket: ("TCP_USER_TIMEOUT", "AF_NETLINK", "SO_PEERCRED"),
-    time: ("CLOCK_BOOTTIME",),
+    fcntl: ("F_ADD_SEALS", "F_GETPIPE_SZ", "F_SETPIPE_SZ"),
+    os: (
+        *(
+            "O_PATH",
+            "O_TMPFILE",
+            "copy_file_range",
+            "eventfd",
+            "fdatasync",
+            "getrandom",
+            "getresuid",
+        ),
+        *("getxattr", "listxattr", "memfd_create", "pidfd_open", "pipe2", "posix_fadvise"),
+        *("posix_fallocate", "removexattr", "sched_getaffinity", "setns", "setresuid", "setxattr"),
+        *("splice", "unshare"),
+    ),
+    resource: ("RLIMIT_SIGPENDING", "prlimit"),
+    signal: ("SIGPWR", "SIGRTMIN", "SIGSTKFLT", "pidfd_send_signal", "sigtimedwait", "sigwaitinfo"),
+    socket: (
+        *(
+            "AF_NETLINK",
+            "AF_PACKET",
+            "AF_VSOCK",
+            "SOCK_CLOEXEC",
+            "SOCK_NONBLOCK",
+            "SO_BINDTODEVICE",
+        ),
+        *("SO_PASSCRED", "SO_PEERCRED", "TCP_INFO", "TCP_QUICKACK", "TCP_USER_TIMEOUT"),
+    ),
+    time: ("CLOCK_BOOTTIME", "CLOCK_TAI"),
 }
 _RTNETLINK_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links; addresses and routes, IPv4 and IPv6
 # rtnetlink(7)'s message types, and the ones of <net/route.h> that say the same.
