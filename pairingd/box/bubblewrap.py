@@ -32,9 +32,9 @@ _NAMESPACES = (
 _ALONE = (*_NAMESPACES, "--seccomp", "9", "--die-with-parent")
 _RESOLVER = "169.254.1.1"  # pasta forwards it to the host's; the same as podman's
 _TERMINAL = '${terminal:+--dev-bind "$terminal" "$terminal"}'
-# A guest can use up the memory: then the kernel ends what is in a box before all else, and with the
-# box go its files in memory. /proc is read-only there, so nobody takes that back.
-_EXPENDABLE = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"
+# A guest can use up the memory: then the kernel ends a box before all else, its clients last;
+# the files in its memory go with it. /proc is read-only there, so nobody takes that back.
+_EXPENDABLE = "echo {score} 2>/dev/null >/proc/self/oom_score_adj"
 # The guests' and the host's terminals never come here: glass.py stands between.
 _CLIENT = """\
 #!/bin/sh
@@ -85,7 +85,7 @@ def client(box: Box, plan: Plan, bwrap: str, glass: Iterable[str]) -> str:
     return _CLIENT.format(
         id=box.id,
         behind_glass=behind_glass(glass),
-        expendable=_EXPENDABLE,
+        expendable=_EXPENDABLE.format(score=900),
         filter=shlex.quote(box.client_filter),
         environment=assigned(of_clients(plan.environment)),
         bwrap=shlex.quote(bwrap),
@@ -108,7 +108,7 @@ def server(box: Box, plan: Plan, bwrap: str) -> str:
     }[plan.network]
     return _SERVER.format(
         id=box.id,
-        expendable=_EXPENDABLE,
+        expendable=_EXPENDABLE.format(score=1000),
         filter=shlex.quote(box.filter),
         with_environment=with_environment(box.environment),
         bwrap=shlex.quote(bwrap),
