@@ -29,7 +29,7 @@ _ALIAS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 _TMUX = """\
 #!/bin/sh
 # pairing: tmux as {name}, run by {host} through sudo (/etc/sudoers.d/pairing-{name}).
-cd {home} || exit
+cd {home} 2>/dev/null || cd /  # guests can close it
 exec env -i TERM="${{TERM:-xterm}}" HOME={home} USER={name} LOGNAME={name} SHELL={shell} \\
     PATH={path} LANG={lang} \\
     {tmux} "$@"

@@ -1,4 +1,4 @@
-"""A guest closes the directory of tmux's socket: the daemon serves on, and the host ends the session."""
+"""A guest closes a directory that tmux needs: the daemon serves on, and the host ends the session."""
 
 from __future__ import annotations
 
@@ -45,3 +45,32 @@ def test_the_daemon_serves_on_where_a_guest_has_closed_the_socket_s_directory(
         return "error" not in again
 
     until("the session has ended, and another one begins", is_invited)
+
+
+@pytest.mark.attack(
+    "a write guest of an account closes the account's home directory",
+    "the host attaches and invites others; for the next session the hint opens it",
+)
+def test_a_closed_home_directory_keeps_nobody_out(
+    machine_with_account: Machine,
+    host: Host,
+    octocat: Guest,
+    hubot: Guest,
+) -> None:
+    options = ("--account", "pair")
+    screen = octocat.joins(host.invites(octocat, options=options)["command"])
+    screen.shows("[pairing]")
+    screen.enter("chmod 0 ~; echo cl''osed")
+    screen.shows("closed")
+    other = hubot.joins(host.invites(hubot, options=options)["command"])
+    other.shows("[pairing]")
+    host.attaches()
+    screen.enter("exit")
+    for guest in (screen, other):
+        guest.ends()
+    until("nobody is invited", lambda: host.status()["invitations"] == [])
+    refused = host.asks("invite", "hubot", "--no-copy", *options, check=False)["error"]
+    assert "account create pair" in refused["hint"]
+    machine_with_account.sudo("create")
+    again = hubot.joins(host.invites(hubot, options=options)["command"])
+    again.shows("[pairing]")
