@@ -24,6 +24,9 @@ _NO_PASSWORD = "*"  # noqa: S105
 # The account has expired. sudo ignores that, but PAM lets nobody log in to it, and cron, at and
 # systemd ask PAM too. A guest may leave keys for the system's sshd, or a crontab.
 _EXPIRED, _EXPIRED_DAY = "1970-01-02", "1"
+# No ranges in subuid(5): by newuidmap(1), as rootless containers do, guests would leave programs
+# and files that are not the account's. useradd(8), -K.
+_NO_RANGES = ("--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0")
 _SHADOW = "/etc/shadow"
 # Directories that everybody may write; crontabs and at jobs, as on Debian and Red Hat.
 _COMMON = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
@@ -45,7 +48,7 @@ def made(facts: Facts) -> Iterator[Step]:
             (
                 *("useradd", "--create-home", "--home-dir", facts.home, *own),
                 *("--groups", "", "--shell", facts.shell, "--comment", COMMENT),
-                *("--password", _NO_PASSWORD, "--expiredate", _EXPIRED, name),
+                *("--password", _NO_PASSWORD, "--expiredate", _EXPIRED, *_NO_RANGES, name),
             )
         )
     else:

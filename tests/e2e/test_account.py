@@ -43,6 +43,14 @@ def test_an_account_is_made_from_nothing_and_shown(machine_of_its_own: Machine) 
     assert "Missing" not in by_host.stdout
 
 
+@pytest.mark.attack(
+    "a guest in an account takes further user ids (subuid(5), newuidmap(1)) for what they leave",
+    "the account has none: all that is left is found by its owner",
+)
+def test_the_account_has_one_user_id(machine_with_account: Machine) -> None:
+    assert machine_with_account.sh("grep ^pair: /etc/subuid /etc/subgid || true") == ""
+
+
 def test_a_second_create_changes_nothing(machine_with_account: Machine) -> None:
     key = machine_with_account.sh(f"cat {ROOT}/pair/host_ed25519")
     before = machine_with_account.listing()
@@ -132,7 +140,7 @@ def test_what_is_damaged_is_repaired_by_create(machine_with_account: Machine) ->
         "usermod -e '' pair",
         "sed -i /^pair:/d /etc/shadow",
         "sed -i /^pair:/d /etc/group /etc/gshadow",
-        "sed -i /^pair:/d /etc/passwd /etc/shadow /etc/subuid /etc/subgid",
+        "sed -i /^pair:/d /etc/passwd /etc/shadow",
         f"echo >>{PROGRAMS}/tmux",
         f"chmod 777 {PROGRAMS}/guest {PROGRAMS}",
         f"rm {RULE}; echo 'broken (' >/etc/sudoers.d/.pairing-pair.partial",
@@ -201,7 +209,6 @@ def test_a_user_who_is_gone_by_half_is_removed(machine_of_its_own: Machine) -> N
         machine.sudo("create")
         machine.sh(f"cd /etc; sed -i /^pair:/d {files}")
         machine.sudo("remove")
-        machine.sh("sed -i /^pair:/d /etc/subuid /etc/subgid")  # which userdel alone knows
         assert machine.listing() == before, files
 
 
