@@ -11,7 +11,7 @@ import argparse
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pairingd
 from pairingd.core.refusal import PairingError
@@ -84,10 +84,22 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\nhint: pairingd --help\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        stream = file or sys.stderr
+        try:
+            print(message, end="", file=stream, flush=True)
+        except OSError as error:
+            # The interpreter would fail to flush what the buffer still holds.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if stream is sys.stdout:
+                cause = f"the result could not be written: {error.strerror}"
+                self.exit(1, f"error: {cause}\nhint: write it to another place\n")
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pairingd",
+        allow_abbrev=False,
         description="The daemon behind pairctl: it owns the door, the keys, "
         "the connections and the router's mapping.",
     )

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import socket
 import stat
 import subprocess
@@ -365,7 +366,12 @@ def test_a_request_with_a_lone_surrogate_as_id_is_answered(greeted: Line) -> Non
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [(["--bogus"], "--bogus"), (["x"], "x"), (["--log-format", "xml"], "xml")],
+    [
+        (["--bogus"], "--bogus"),
+        (["--det"], "--det"),
+        (["x"], "x"),
+        (["--log-format", "xml"], "xml"),
+    ],
 )
 def test_a_usage_error_of_the_daemon_is_two_lines_as_the_clients(
     stage: Stage, words: list[str], why: str
@@ -376,6 +382,17 @@ def test_a_usage_error_of_the_daemon_is_two_lines_as_the_clients(
     assert cause.startswith("error: ")
     assert why in cause
     assert remedy == "hint: pairingd --help"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_the_daemon_cannot_write_to_stdout_is_an_error(stage: Stage, option: str) -> None:
+    command = shlex.join([sys.executable, "-P", "-m", "pairingd", option])
+    done = stage.run("sh", "-c", f"{command} >&-", check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: the result could not be written: Bad file descriptor\n"
+        "hint: write it to another place\n"
+    )
 
 
 def another_daemon(
