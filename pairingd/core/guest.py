@@ -18,6 +18,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from pairingd.core.addresses import ip_version, parse_address
+from pairingd.core.key_formats import several_keys
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key, type_of
 from pairingd.core.model import Key
 from pairingd.core.ports import MAX_PORT
@@ -240,6 +241,12 @@ def _identity(text: str, provider: str) -> str:
 
 
 def _bad_guest(text: str, reason: str) -> Refused:
+    if several_keys(text):
+        return Refused(
+            "bad-guest",
+            f"{quoted(text)} holds several keys",
+            "write them into a file, one a line, and: pairctl invite file:PATH",
+        )
     hint = (
         "write octocat (on GitHub), gitlab:NAME, codeberg:NAME, sourcehut:NAME, https://…, "
         'file:/PATH or "key:ssh-ed25519 AAAA…"'

@@ -120,6 +120,11 @@ def second_key(comment: str) -> bool:
     return _ANOTHER_KEY.search(one_line(comment, len(comment))) is not None
 
 
+def several_keys(text: str) -> bool:
+    """Whether `text`, of one line or more, holds more than one key."""
+    return len(_ANOTHER_KEY.findall(text)) > 1
+
+
 def named(line: str) -> Format:
     """Return the format of a line that does not begin with a key type."""
     if "\0" in line and KEY_TYPE.search(line.replace("\0", "")):

@@ -203,6 +203,12 @@ class TestBadGuest:
         assert error.code == "bad-guest"
         assert error.hint == hint
 
+    @pytest.mark.parametrize("text", [f"key:{KEY} ann {KEY}", f"key:{KEY}\n{KEY}", f"{KEY}\n{KEY}"])
+    def test_of_several_keys_gets_a_hint_to_put_them_into_a_file(self, text: str) -> None:
+        error = refusal(text)
+        assert error.message.endswith("holds several keys")
+        assert error.hint.endswith("pairctl invite file:PATH")
+
     def test_names_what_is_wrong_with_a_key(self) -> None:
         assert "cut short" in refusal("key:ssh-ed25519 AAAA").message
 
