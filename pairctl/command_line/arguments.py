@@ -139,7 +139,7 @@ def _read(args: argparse.Namespace) -> None:
 
 
 def _read_invitation(args: argparse.Namespace) -> None:
-    guesses.guests(args.guests, args.command)
+    guesses.guests(args.guests, args.command, args.ttl)
     if args.from_address and len(args.guests) > 1:
         raise Usage("from-one-guest", "--from dials one guest", "invite them one by one")
     if args.at is not None:

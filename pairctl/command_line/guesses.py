@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairctl.failures import Usage
-from pairingd.core.durations import parse_duration
+from pairingd.core.durations import format_duration, parse_duration
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted, shell
 
@@ -66,6 +66,8 @@ _ROLES = {
 # People type them between guests, or before a time, a duration or a role. Each is somebody's
 # account, too.
 _JOINING = frozenset({"and", "as", "at", "by", "for", "from", "in", "to", "until", "with"})
+_ENDING = frozenset({"by", "to", "until"})  # those of them before an end
+_DURATION_OPTIONS = frozenset({"--idle", "--join-within", "--ttl"})
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
@@ -85,7 +87,8 @@ def words(argv: Sequence[str]) -> list[str]:
     """The command line with synonyms replaced. Raises Usage for a duration in two words."""
     corrected = list(argv)
     for at, (count, unit) in enumerate(pairwise(argv)):
-        if count.isdecimal() and len(unit) > 2 and _is_duration(count + unit):
+        alone = len(unit) <= 2 and argv[at - 1] not in _DURATION_OPTIONS  # may be a guest
+        if count.isdecimal() and not alone and _is_duration(count + unit):
             one_word = [*argv[:at], _strict(count + unit), *argv[at + 2 :]]
             raise Usage(
                 "bad-duration",
@@ -217,7 +220,7 @@ def access(guest: str, text: str) -> str:
     )
 
 
-def guests(named: Sequence[str], verb: str) -> None:
+def guests(named: Sequence[str], verb: str, ttl: int | None = None) -> None:
     """Raise Usage if a word is not a guest, though it could be the name of an account."""
     for index, word in enumerate(named):
         if re.fullmatch(_KEY_TYPE, word.removeprefix("key:")) and len(named) > index + 1:
@@ -232,10 +235,14 @@ def guests(named: Sequence[str], verb: str) -> None:
     _no_commas(named)
     for index, word in enumerate(named):
         others = [*_unjoined(named[:index]), *named[index + 1 :]] or ["GUEST"]
+        then = ""
         if _is_duration(word):
-            options, kind = ["--ttl", _strict(word)], "a duration"
+            options, kind = ["--ttl", _joined(ttl, _strict(word))], "a duration"
         elif len(named) > 1 and re.fullmatch(_CLOCK, word):
             options, kind = ["--at", word], "a time"
+            if index and named[index - 1] in _ENDING:
+                options = []
+                then = f"; then: {shell('pairctl', 'extend', others[0], '--until', word)}"
         elif len(named) > 1 and role(word) in {"read", "write"}:
             options, kind = ["--read-only"] if role(word) == "read" else [], "a role"
         else:
@@ -244,6 +251,7 @@ def guests(named: Sequence[str], verb: str) -> None:
             "usage",
             f"{quoted(word)} is {kind}, not a guest",
             shell("pairctl", "invite", *others, *options)
+            + then
             + (f"; the account is github:{word}" if word.isalnum() else ""),
         )
     if len(alone := _unjoined(named)) < len(named):
@@ -253,6 +261,12 @@ def guests(named: Sequence[str], verb: str) -> None:
             f"guests have no words between them: {quoted(word)}",
             shell("pairctl", "invite", *alone) + f"; the account is github:{word}",
         )
+
+
+def _joined(ttl: int | None, more: str) -> str:
+    """Both as one duration, for `--ttl 1h 30m`; `more` alone if that is none."""
+    both = format_duration(ttl or 0) + more
+    return both if ttl and _is_duration(both) else more
 
 
 def _unjoined(named: Sequence[str]) -> list[str]:
