@@ -284,6 +284,16 @@ def test_version_prints_both_versions_and_succeeds_without_a_daemon(
     assert json.loads(capsys.readouterr().out) == {"pairctl": __version__, "pairingd": "9.1"}
 
 
+def test_version_says_why_it_does_not_know_the_daemons(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAIRING_HOME", "here")
+    assert main(["--version"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"pairctl {__version__}\npairingd (unknown)\n"
+    assert captured.err.startswith("warning: PAIRING_HOME must be an absolute path: 'here'\nhint: ")
+
+
 def test_a_reply_that_makes_no_sense_is_a_failure_and_no_traceback(
     sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
