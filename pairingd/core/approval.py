@@ -107,7 +107,7 @@ class Desk(Struct, frozen=True):
             raise Refused(
                 "not-waiting",
                 f"{guest} is not waiting for approval",
-                "pairctl status shows who waits; who is denied can ask again",
+                "pairctl status shows who waits; a denied guest can ask again",
             )
         if approve and len({(visitor.fingerprint, visitor.peer) for visitor in visitors}) > 1:
             connections = " and ".join(
