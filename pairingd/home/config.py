@@ -333,11 +333,11 @@ def _bad_value(unfit: strict.Unfit, name: str) -> Misconfigured:
         return Misconfigured(
             "bad-config", f"{name}: unknown key {key}", f"allowed there: {', '.join(unfit.allowed)}"
         )
-    return Misconfigured(
-        "bad-config",
-        f"{name}: {key} = {_as_toml(unfit.value)} is not allowed",
-        f"{key} must be: {unfit.expected}",
-    )
+    if isinstance(unfit.value, dict) and unfit.expected.startswith("a table"):
+        cause = f"is not {unfit.expected}"  # it is one, and lacks a key
+    else:
+        cause = f"= {_as_toml(unfit.value)} is not allowed"
+    return Misconfigured("bad-config", f"{name}: {key} {cause}", f"{key} must be: {unfit.expected}")
 
 
 def _as_toml(value: object) -> str:
