@@ -12,7 +12,8 @@ from pairingd.core.model import Mapping
 from pairingd.process.left_over import is_still
 from pairingd.state.live import Live
 from pairingd.state.schema import migrate, read_only
-from pairingd.state.store import Process, Store, half_replaced
+from pairingd.state.set_aside import half_replaced
+from pairingd.state.store import Process, Store
 
 
 class Leftovers(Struct, frozen=True):

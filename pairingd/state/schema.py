@@ -59,6 +59,7 @@ MIGRATIONS = (
     ALTER TABLE session ADD COLUMN invitations INTEGER NOT NULL DEFAULT 0;
     """,
 )
+TABLES = ("session", "invitation", "mapping", "process", "event", "router")  # each has checksums
 _FIRST_MARKS_VERSION = 2  # from this version on no invitation is live without a mark
 _FIRST_ROWS_VERSION = 5  # from this version on invitations have rows of their own
 

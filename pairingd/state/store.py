@@ -13,7 +13,6 @@ things.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -24,20 +23,19 @@ from msgspec import Struct
 
 from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.core.network import router_of
-from pairingd.errors import Misconfigured, WorldError
+from pairingd.errors import Misconfigured, WorldError, remedy
 from pairingd.state import history, sessions
 from pairingd.state.history import Happening, Line
 from pairingd.state.live import Live
 from pairingd.state.rows import as_json, as_text, checksum_of, read
-from pairingd.state.schema import migrate
+from pairingd.state.schema import TABLES, migrate
+from pairingd.state.set_aside import half_replaced, move, remove, unused
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_ASIDE = ".unreadable-"  # before the time, in the name of a database that was set aside
-_SUFFIXES = ("", "-wal", "-shm")  # the database first: without it SQLite drops a -wal
 _BUSY_TIMEOUT_S = 0.2  # while another process locks the database; it blocks the event loop
 KEPT_SESSIONS = 200
 
@@ -86,12 +84,16 @@ class Store:
                 except (sqlite3.Error, ValueError) as error:
                     if _code(error) not in _UNREADABLE:
                         raise
-                    aside = _unused(path, int(now))
+                    aside = unused(path, int(now))
             if aside:
                 store = _replaced(path, live, aside)
         except sqlite3.Error as error:
-            remedy = _remedy(error, "free space or fix its permissions")
-            raise Misconfigured("state-unusable", f"{path}: {error}", remedy) from None
+            hint = _remedy(error, "free space or fix its permissions")
+            raise Misconfigured("state-unusable", f"{path}: {error}", hint) from None
+        except OSError as error:  # while one is set aside
+            cause = f"{error.filename}: {error.strerror}"
+            hint = remedy(error, "free space or fix its permissions")
+            raise Misconfigured("state-unusable", cause, hint) from None
         if failure := _failure_of(live.keep, store.state().live):
             log.warning("a mark that is of no use stays for now: %s", failure)
         return store
@@ -111,9 +113,9 @@ class Store:
                 with self._database as database:
                     yield database
         except sqlite3.Error as error:
-            remedy = _remedy(error, "free space on the disk")
+            hint = _remedy(error, "free space on the disk")
             raise WorldError(
-                "state-unwritable", f"the state cannot be saved: {error}", remedy
+                "state-unwritable", f"the state cannot be saved: {error}", hint
             ) from None
 
     @contextmanager
@@ -305,7 +307,9 @@ def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[
 
 
 def _checked(path: Path, live: Live) -> sqlite3.Connection:
-    """Open and migrate a database; check that every stored intent and journal entry can be read."""
+    """Open and migrate a database; check that it has all tables, and that every stored intent and
+    journal entry can be read.
+    """
     database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level="IMMEDIATE")
     database.text_factory = as_text
     try:
@@ -315,32 +319,12 @@ def _checked(path: Path, live: Live) -> sqlite3.Connection:
         probe.mappings()
         probe.processes()
         probe.history(0, 1)
+        for table in TABLES:
+            database.execute(f"SELECT checksum FROM {table} LIMIT 0")  # noqa: S608
     except BaseException:
         database.close()
         raise
     return database
-
-
-def half_replaced(path: Path) -> Path | None:
-    """Return the database that was set aside last if there is no other: its journal counts still,
-    because a daemon was killed before it had taken that over.
-    """
-    if os.path.lexists(path):
-        return None
-    with suppress(OSError):
-        asides = (
-            aside
-            for aside in path.parent.glob(f"{path.name}{_ASIDE}*")
-            if aside.name.rpartition("-")[2].isdecimal()
-        )
-        return max(asides, key=lambda aside: aside.stat().st_ctime, default=None)
-    return None
-
-
-def _unused(path: Path, number: int) -> Path:
-    """Return the name under which `path` can be set aside, with `number` or a higher one."""
-    aside = path.with_name(f"{path.name}{_ASIDE}{number}")
-    return _unused(path, number + 1) if aside.exists() else aside
 
 
 def _replaced(path: Path, live: Live, aside: Path) -> Store:
@@ -348,33 +332,18 @@ def _replaced(path: Path, live: Live, aside: Path) -> Store:
     journal. If that fails, the old one is in its place again. Until the new one is whole there is
     none, by which `half_replaced` knows that no entry of the journal may be forgotten.
     """
-    _move(path, aside)
+    move(path, aside)
     new = path.with_name(f"{path.name}.new")
     with ExitStack() as undo:
-        undo.callback(_move, aside, path)
-        undo.callback(_remove, new)
-        _remove(new)
+        undo.callback(move, aside, path)
+        undo.callback(remove, new)
+        remove(new)
         with closing(_checked(new, live)) as database:
             _take_over_journal(aside, Store(database, live))
             database.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
         new.rename(path)
         undo.pop_all()
     return Store(_checked(path, live), live, aside)
-
-
-def _move(database: Path, target: Path) -> None:
-    for suffix in _SUFFIXES:
-        with suppress(FileNotFoundError):
-            _beside(database, suffix).rename(_beside(target, suffix))
-
-
-def _remove(database: Path) -> None:
-    for suffix in _SUFFIXES:
-        _beside(database, suffix).unlink(missing_ok=True)
-
-
-def _beside(database: Path, suffix: str) -> Path:
-    return database.with_name(database.name + suffix)
 
 
 def _take_over_journal(aside: Path, store: Store) -> None:

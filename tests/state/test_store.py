@@ -474,12 +474,40 @@ def test_the_journal_of_a_damaged_database_outlives_kill_9_at_any_step(tmp_path:
             return
 
 
-def test_a_link_that_leads_nowhere_is_no_half_replaced_database(path: Path) -> None:
+@pytest.mark.parametrize("link", [True, False])
+def test_what_is_no_set_aside_database_is_left_alone(path: Path, *, link: bool) -> None:
     aside = path.with_name("state.db.unreadable-1700000000")
-    aside.write_bytes(b"the host's own copy")
-    path.symlink_to(path.with_name("elsewhere"))
+    if link:  # a database lies elsewhere
+        aside.write_bytes(b"the host's own copy")
+        path.symlink_to(path.with_name("elsewhere"))
+    else:
+        aside.mkdir()
     with closing(Store.open(path, START)._database):
-        assert aside.read_bytes() == b"the host's own copy"
+        assert aside.is_dir() is not link
+        assert link is False or aside.read_bytes() == b"the host's own copy"
+
+
+def test_a_place_that_is_taken_keeps_a_damaged_database_where_it_is(path: Path) -> None:
+    path.write_bytes(content := b"this is not a database" * 100)
+    taken = path.with_name("state.db.new")
+    (taken / "of-the-host").mkdir(parents=True)
+    with pytest.raises(Misconfigured) as caught:
+        Store.open(path, START)
+    assert caught.value.code == "state-unusable"
+    assert str(taken) in caught.value.message
+    assert path.read_bytes() == content
+    assert taken.is_dir()
+
+
+@pytest.mark.parametrize(
+    "table", ["session", "invitation", "mapping", "process", "event", "router"]
+)
+def test_a_database_without_one_of_its_tables_is_set_aside(
+    path: Path, reopen: Callable[[], Store], table: str
+) -> None:
+    reopen().close()
+    change(path, f"DROP TABLE {table}")
+    assert reopen().set_aside is not None
 
 
 def test_a_damaged_line_of_the_history_is_reported_as_damaged(
