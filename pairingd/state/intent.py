@@ -80,6 +80,8 @@ class Intent:
         marks, behind, latest = live.marks, live.is_behind(now), live.latest
         outdated = [invitation for invitation in self.state.live if invitation.rights not in marks]
         self._change(Begin(marks, behind, max_ttl), max(now, latest) if behind else now)
+        if not self.unwritable:  # a daemon may have been killed between a save and this
+            self._store.settle(self.state)
         if outdated:
             self.withdrawn += (state_outdated(outdated, self.state),)
         if behind:

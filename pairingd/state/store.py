@@ -158,9 +158,13 @@ class Store:
             if stuck:
                 raise WorldError("not-durable", unwritable.message, unwritable.hint) from None
             raise
+        self.settle(state)
+        return written
+
+    def settle(self, state: State) -> None:
+        """Remove the marks of rights before those of `state`, which is saved."""
         if failure := _failure_of(self.live.settle, state.live):
             log.warning("a mark of former rights stays for now: %s", failure)
-        return written
 
     def sessions(self) -> list[Session]:
         """Return every kept session, oldest first."""

@@ -132,6 +132,20 @@ def test_only_the_revoked_invitation_is_over_after_a_start(home: Home) -> None:
     assert standings(home.start().state) == standings(again.state)
 
 
+def test_a_mark_of_former_rights_that_a_killed_daemon_left_is_gone_after_a_start(
+    home: Home,
+) -> None:
+    """The guests' forced commands would read a former deadline in its name."""
+    home.start().apply(invite(ANN))
+    marks = home.path.with_name("live")
+    [former] = marks.iterdir()
+    home.start().apply(Extend(ANN.id, ANN.expires_at + HOUR, 24 * HOUR))
+    [present] = marks.iterdir()
+    former.touch()  # as before the last step of the extension
+    assert live(home.start().state) == {ANN.id}
+    assert [*marks.iterdir()] == [present]
+
+
 def test_a_revocation_on_a_full_disk_is_saved_at_the_next_tick(home: Home) -> None:
     intent = home.start()
     intent.apply(invite(ANN))
