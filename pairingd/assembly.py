@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct
+
 from pairingd import gateways
 from pairingd.account.place import Account
 from pairingd.box.place import Box, living
@@ -21,10 +23,14 @@ from pairingd.reconcile.access.entrance import Entrance
 from pairingd.reconcile.access.lane import AccessLane
 from pairingd.reconcile.arrivals import Arrivals
 from pairingd.reconcile.aside import Aside
-from pairingd.reconcile.further import further_lanes
+from pairingd.reconcile.dial import DialLane
+from pairingd.reconcile.hole import HoleLane
+from pairingd.reconcile.hostname import HostnameLane
 from pairingd.reconcile.lookout import Lookout
+from pairingd.reconcile.mapping.hairpin import Look
 from pairingd.reconcile.mapping.lane import MappingLane
 from pairingd.reconcile.mapping.second import Second
+from pairingd.reconcile.outside import Outside
 from pairingd.reconcile.relay import RelayLane
 from pairingd.reconcile.witness import Witness
 from pairingd.replies.advisor import Advisor
@@ -34,7 +40,7 @@ from pairingd.replies.parts import Parts
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
-from pairingd.world import keyscan, network
+from pairingd.world import keyscan, network, resolver
 from pairingd.world.awake import Awake
 from pairingd.world.desktop import Desktop
 from pairingd.world.door import Door
@@ -44,10 +50,42 @@ from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.identity import IdentityProviders
 from pairingd.world.look_from import LookFrom
 from pairingd.world.network.towards import locate
+from pairingd.world.outgoing.hole import Hole
 from pairingd.world.relay import Relay
 from pairingd.world.relay_command import RelayCommand
 from pairingd.world.sshd import Sshd, Sshds
 from pairingd.world.tmux import Tmux
+
+
+class _Ground(Struct, frozen=True):
+    """What every lane stands on."""
+
+    chosen: config.Config
+    store: Store
+    intent: Intent
+    door: Door
+    clock: Clock
+    signals: Signals
+
+    def door_port(self) -> int | None:
+        return self.door.port
+
+
+class _Mappings(Struct, frozen=True):
+    """The lanes that hold something on a router: at the `first`, on the `second` in front of it."""
+
+    router: Router
+    first: MappingLane
+    second: MappingLane
+    pinhole: MappingLane
+
+
+class _Further(Struct, frozen=True):
+    """The lanes for endpoints beyond a router's port."""
+
+    hole: HoleLane
+    hostname: HostnameLane
+    dial: DialLane
 
 
 def assemble(
@@ -73,13 +111,7 @@ def assemble(
             return Box(paths.boxes, session.box) if session.box else None
         return living(paths.boxes)
 
-    tmux = Tmux(
-        chosen.tmux.command,
-        tmux_socket,
-        chosen.tmux.session,
-        box=box,
-    )
-
+    tmux = Tmux(chosen.tmux.command, tmux_socket, chosen.tmux.session, box=box)
     signals.happened.connect(_ends_box(tmux))
     if session := intent.state.session:
         tmux.hand(session.tmux)
@@ -113,79 +145,24 @@ def assemble(
     signals.knocked.connect(desktop.notify)
     signals.guest_waits.connect(desktop.notify)
 
-    async def look(host: str, port: int, gateway: str = "") -> keyscan.Sight:
+    async def look(
+        host: str, port: int, gateway: str = "", *, forwarded: bool = False
+    ) -> keyscan.Sight:
         key = await sshd().host_key()
-        return await keyscan.look(host, port, key.type, key.blob, router=gateway)
-
-    async def own_network() -> Network | None:
-        return await mapping.look_around()
-
-    async def look_through(host: str, port: int) -> keyscan.Sight:
-        key = await sshd().host_key()
-        return await keyscan.look(host, port, key.type, key.blob, forwarded=True)
-
-    def door_port() -> int | None:
-        return door.port
+        return await keyscan.look(
+            host, port, key.type, key.blob, router=gateway, forwarded=forwarded
+        )
 
     def occupied() -> bool:
         return any(login.joined for login in access.logins)
 
-    router = Router(chosen.router, store, clock, mac_of=network.neighbour)
-    gateway = chosen.router.gateway or config.host_of(chosen.router.description_url)
-    second_router = Second(
-        chosen.router,
-        own_network,
-        lambda: mapping.current,
-        store.mappings,
-        network.second_hop,
-    )
-    second = MappingLane(
-        intent,
-        store,
-        Router(chosen.router.of_second(), store, clock, mac_of=network.neighbour),
-        second_router.locate,
-        second_router.port,
-        clock,
-        signals,
-        policy=SECOND,
-        enabled=chosen.router.asks_second,
-        look=look,
-        hostname=chosen.router.hostname,
-        occupied=occupied,
-    )
-    mapping = MappingLane(
-        intent,
-        store,
-        router,
-        partial(locate, gateway),
-        door_port,
-        clock,
-        signals,
-        enabled=chosen.router.enabled,
-        look=look,
-        second=second,
-        hole_port=high_port if chosen.cgnat.stun else None,
-        hostname=chosen.router.hostname,
-        occupied=occupied,
-    )
-    mapping.changed.connect(second.poke)
-    pinhole = MappingLane(
-        intent,
-        store,
-        Pinholes(chosen.router, store, clock),
-        network.current_ipv6,
-        door_port,
-        clock,
-        signals,
-        policy=PINHOLE,
-        enabled=_wants_pinhole(chosen.router),
-        occupied=occupied,
-    )
+    ground = _Ground(chosen, store, intent, door, clock, signals)
+    mappings = _mapping_lanes(ground, look, occupied)
     relay = RelayLane(
         intent,
         store,
         _relay(chosen),
-        door_port,
+        ground.door_port,
         look,
         clock,
         signals,
@@ -193,14 +170,14 @@ def assemble(
         join="port" if chosen.relay.command.run else chosen.relay.join,
     )
     own = partial(own_host, chosen.door)
-    hole, hostname, dial = further_lanes(chosen, intent, mapping, second, door, own, clock, signals)
+    further = _further_lanes(ground, mappings, own)
     lookout = Lookout(
         intent,
         store,
         _look_from(chosen),
         lambda: places(parts),
-        door_port,
-        look_through,
+        ground.door_port,
+        partial(look, forwarded=True),
         clock,
         signals,
         named=bool(chosen.router.look_from),
@@ -214,18 +191,18 @@ def assemble(
         tmux=tmux,
         door=door,
         access=access,
-        router=router,
-        mapping=mapping,
-        second=second,
-        pinhole=pinhole,
+        router=mappings.router,
+        mapping=mappings.first,
+        second=mappings.second,
+        pinhole=mappings.pinhole,
         relay=relay,
-        hole=hole,
-        hostname=hostname,
-        dial=dial,
+        hole=further.hole,
+        hostname=further.hostname,
+        dial=further.dial,
         lookout=lookout,
         arrivals=Arrivals(signals),
-        witness=Witness(own, door_port, signals, external=chosen.router.external_host),
-        witness6=Witness(lambda: own_ipv6(chosen.door, own()), door_port, signals),
+        witness=Witness(own, ground.door_port, signals, external=chosen.router.external_host),
+        witness6=Witness(lambda: own_ipv6(chosen.door, own()), ground.door_port, signals),
         aside=Aside(),
         clock=clock,
         started_at=clock(),
@@ -236,6 +213,92 @@ def assemble(
     signals.dial_changed.connect(opening.renew)
     Advisor(parts, signals)
     return parts
+
+
+def _mapping_lanes(ground: _Ground, look: Look, occupied: Callable[[], bool]) -> _Mappings:
+    """`occupied`: a guest is in."""
+    settings, store, intent = ground.chosen.router, ground.store, ground.intent
+    clock, signals = ground.clock, ground.signals
+
+    async def own_network() -> Network | None:
+        return await first.look_around()
+
+    router = Router(settings, store, clock, mac_of=network.neighbour)
+    beyond = Second(
+        settings, own_network, lambda: first.current, store.mappings, network.second_hop
+    )
+    second = MappingLane(
+        intent,
+        store,
+        Router(settings.of_second(), store, clock, mac_of=network.neighbour),
+        beyond.locate,
+        beyond.port,
+        clock,
+        signals,
+        policy=SECOND,
+        enabled=settings.asks_second,
+        look=look,
+        hostname=settings.hostname,
+        occupied=occupied,
+    )
+    first = MappingLane(
+        intent,
+        store,
+        router,
+        partial(locate, settings.gateway or config.host_of(settings.description_url)),
+        ground.door_port,
+        clock,
+        signals,
+        enabled=settings.enabled,
+        look=look,
+        second=second,
+        hole_port=high_port if ground.chosen.cgnat.stun else None,
+        hostname=settings.hostname,
+        occupied=occupied,
+    )
+    first.changed.connect(second.poke)
+    pinhole = MappingLane(
+        intent,
+        store,
+        Pinholes(settings, store, clock),
+        network.current_ipv6,
+        ground.door_port,
+        clock,
+        signals,
+        policy=PINHOLE,
+        enabled=_wants_pinhole(settings),
+        occupied=occupied,
+    )
+    return _Mappings(router, first, second, pinhole)
+
+
+def _further_lanes(ground: _Ground, mappings: _Mappings, own: Callable[[], str]) -> _Further:
+    """`own` returns this machine's address for guests nearby."""
+    settings, cgnat, intent = ground.chosen.router, ground.chosen.cgnat, ground.intent
+    clock, signals = ground.clock, ground.signals
+    outside = Outside(settings, intent, mappings.first, mappings.second, ground.door_port, own)
+    make_hole = partial(_hole, cgnat)
+    hole = HoleLane(
+        intent, outside.forwarded, make_hole, cgnat.stun, settings.hostname, own, clock, signals
+    )
+    hostname = HostnameLane(
+        intent,
+        settings.hostname,
+        lambda: outside.public(hole.endpoint),
+        resolver.resolve,
+        partial(resolver.update, settings.update) if settings.update else None,
+        clock,
+        signals,
+    )
+    dial = DialLane(intent, ground.door, outside.towards, make_hole, cgnat.stun, clock, signals)
+    for changed in (mappings.first.changed, mappings.second.changed):
+        for lane in (hole, hostname, dial):
+            changed.connect(lane.poke)
+    return _Further(hole, hostname, dial)
+
+
+def _hole(cgnat: config.Cgnat, port: int, changed: Callable[[], None]) -> Hole | None:
+    return Hole(cgnat.server, port, changed) if cgnat.stun else None
 
 
 def _ends_box(tmux: Tmux) -> Callable[[str], None]:
