@@ -62,10 +62,11 @@ async def run(parts: Parts, given: params.Invite, notify: Notify) -> results.Inv
         if answers.admits(parts, ids):
             await _open_door(parts, ids, notify)
             await waits.wait_for_ways(parts, notify)
-            _require_live(parts, ids)
         key_warnings = (warning for result in fetched.values() for warning in result.warnings)
         warnings = [report.problem(warning) for warning in dict.fromkeys(key_warnings)]
-        return await answers.invited(parts, ids, warnings + await answers.dead_pane(parts))
+        warnings += await answers.dead_pane(parts)
+        _require_live(parts, ids)
+        return await answers.invited(parts, ids, warnings)
     except BaseException:
         await _withdraw(parts, ids)
         raise
