@@ -147,9 +147,9 @@ class Account(NamedTuple):
             return None
 
 
-def ours(root: str = ROOT) -> Iterator[Account]:
+def ours() -> Iterator[Account]:
     """Yield those whose host we are."""
-    for account in accounts(root):
+    for account in accounts():
         with contextlib.suppress(OSError):
             if os.stat(account.host).st_uid == os.getuid():  # noqa: PTH116 - as above
                 yield account

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable, Iterable
 
 from pairingd.core.holding_events import Presence
@@ -14,6 +15,11 @@ from pairingd.world.gateway.adapter import Adapter, Journal
 from pairingd.world.gateway.refusals import NO_ANSWER, may_have_made, silently_replaced
 
 
+def secret() -> str:
+    """What identifies a mapping as ours, and PCP's nonce is derived from."""
+    return secrets.token_hex(16)
+
+
 class Keeper:
     """`token` makes the secret that identifies our mappings."""
 
@@ -22,7 +28,7 @@ class Keeper:
         settings: config.Router,
         journal: Journal,
         adapters: Iterable[Adapter],
-        token: Callable[[], str],
+        token: Callable[[], str] = secret,
     ) -> None:
         self._settings = settings
         self._journal = journal

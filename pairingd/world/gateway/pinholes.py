@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Sequence
 
 from pairingd.core.model import Mapping
@@ -16,7 +15,7 @@ from pairingd.world.gateway.pxp.datagrams import Datagrams
 
 
 class Pinholes(Keeper):
-    """`clock` is the wall clock; `token` makes the secret from which PCP's nonce is derived."""
+    """`clock` is the wall clock."""
 
     def __init__(
         self,
@@ -25,10 +24,10 @@ class Pinholes(Keeper):
         clock: Callable[[], float],
         *,
         adapters: Sequence[Adapter] | None = None,
-        token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        known = adapters or pinhole_adapters(Tools(settings, clock, Datagrams()))
-        super().__init__(settings, journal, known, token)
+        tools = Tools(settings, clock, Datagrams())
+        known = pinhole_adapters(tools) if adapters is None else adapters
+        super().__init__(settings, journal, known)
 
     async def probe(self, network: Network) -> None:
         """Does nothing: `open` asks the router itself."""

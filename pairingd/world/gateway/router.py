@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Mapping as Table
 
@@ -30,7 +29,7 @@ from pairingd.world.gateway.adapter import (
     mapping_adapters,
     unknown_mac,
 )
-from pairingd.world.gateway.keeper import Keeper
+from pairingd.world.gateway.keeper import Keeper, secret
 from pairingd.world.gateway.listeners import listens
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.refusals import (
@@ -80,7 +79,7 @@ class Router(Keeper):
         *,
         mac_of: MacOf = unknown_mac,
         adapters: Sequence[Adapter] | None = None,
-        token: Callable[[], str] = lambda: secrets.token_hex(16),
+        token: Callable[[], str] = secret,
         high_port: Callable[[Network], int] = high_port,
     ) -> None:
         tools = Tools(settings, clock, Datagrams(), mac_of)
