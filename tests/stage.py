@@ -34,7 +34,7 @@ from pairctl.control.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.measured import measured
-from tests.tmux_control import Control
+from tests.tmux_control import NO_PASTE, Control
 from tests.waiting import WAIT_S, expires_soon, has_ended, looks
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +141,7 @@ class Stage:
         self.home.mkdir(mode=0o700)
         self.user_home = self.path / "user"  # where the host's own files are, such as .tmux.conf
         self.user_home.mkdir(mode=0o700)
+        (self.user_home / ".tmux.conf").write_text(NO_PASTE)
         self.keys = self.path / "forge"
         self.keys.mkdir()
         self.external_port = free_port()

@@ -18,6 +18,7 @@ from tests.boxed import SECRET, Attack, Scene, scene, scene_on, with_boxes
 from tests.newest_tmux import newest_tmux
 from tests.session import attached_host, cleared_stage, joined, programs_first, shared_stage
 from tests.stage import Stage, until
+from tests.tmux_control import NO_PASTE
 
 pytestmark = with_boxes
 
@@ -128,10 +129,10 @@ def test_a_client_that_is_suspended_in_a_box_goes_on_by_itself(boxed: Scene, who
 
 
 def takes_no_keys_for_a_paste(scene: Scene) -> None:
-    """A tmux that was held up gets a test's keys all at once: as a paste, in which no key is bound."""
+    """In a box nobody reads the host's tmux.conf."""
     box = scene.box
     assert box
-    scene.stage.run(box.tmux, "-S", box.socket, "set-option", "-g", "assume-paste-time", "0")
+    scene.stage.run(box.tmux, "-S", box.socket, *NO_PASTE.split())
 
 
 def test_a_pane_whose_terminal_has_a_guest_s_number_is_not_taken_for_the_guest(own: Scene) -> None:

@@ -293,8 +293,7 @@ def test_a_guest_cannot_switch_to_another_session_of_the_host(stage: Stage, acce
     screen = guest.joins()
     screen.shows("[pairing]")
     record = screen.recorded()
-    for key in ("C-b", ")"):  # at once they could be a paste to tmux: assume-paste-time
-        screen.presses(key)
+    screen.presses("C-b", ")")
     host.types("echo back''again")
     screen.shows("backagain")
     assert "eyes" not in record.read_text(errors="replace")

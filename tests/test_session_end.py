@@ -107,8 +107,6 @@ def test_attach_is_suspended_and_continued_with_tmux(stage: Stage) -> None:
     shell.shows("[pairing")
     stage.tmux("suspend-client", "-t", stage.tmux("list-clients", "-F", "#{client_tty}").split()[0])
     shell.shows("Stopped")
-    # A tmux that is held up while it draws gets the keys below at once, which could be a paste to it.
-    stage.tmux("set-option", "-g", "assume-paste-time", "0")
     shell.types("echo pr''ompt; fg")
     shell.shows("[pairing")
     shell.presses("C-b", "d")

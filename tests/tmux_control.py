@@ -9,6 +9,10 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 
+# Of a host's tmux.conf. A tmux that was held up reads keys all at once, which are a paste to it, in
+# which no key is bound, whoever of the session's clients typed them.
+NO_PASTE = "set -g assume-paste-time 0"
+
 
 class Control:
     """A client in control mode (tmux(1), CONTROL MODE). It has no size, so the session keeps its
@@ -40,7 +44,7 @@ class Control:
         return self._reply()
 
     def send_keys(self, *words: str) -> None:
-        """By a program each time: tmux takes keys that come faster for a paste."""
+        """By a program each time, so that they hardly come at once: NO_PASTE."""
         subprocess.run([*self._tmux, "send-keys", *words], env=self._environment, check=True)
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ from msgspec import Struct
 
 from tests.measured import measured
 from tests.namespaces import in_network
-from tests.tmux_control import Control
+from tests.tmux_control import NO_PASTE, Control
 from tests.waiting import WAIT_S, looks
 
 T = TypeVar("T")
@@ -609,6 +609,7 @@ class Network:
             echo {shlex.quote(users)} >>/etc/passwd
             echo {shlex.quote(groups)} >>/etc/group
             echo {shlex.quote(passwords)} >>/etc/shadow
+            echo {shlex.quote(NO_PASTE)} >>/etc/tmux.conf
             """
         subprocess.run(
             ["nsenter", *self._inside, "sh", "-eu"],
