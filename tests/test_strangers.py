@@ -193,10 +193,10 @@ def test_a_time_without_descriptors_leaks_no_place(hosted: Hosted) -> None:
         assert Refusal.NO_RESOURCES.value.encode() in said
     # Too few for anything: whoever comes waits in the kernel.
     resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE, (0, limits[1]))
-    waiting = hosted.knocks(says=line)
-    resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE, limits)
-    assert waiting.recv(4096).startswith(b"SSH-2.0-OpenSSH")
-    waiting.close()
+    with hosted.knocks(says=line) as waiting:
+        until(lambda: hosted.daemon.status() != psutil.STATUS_RUNNING, "the daemon waits")
+        resource.prlimit(hosted.daemon.pid, resource.RLIMIT_NOFILE, limits)
+        assert waiting.recv(4096).startswith(b"SSH-2.0-OpenSSH")
     for _ in range(2):
         hosted.joins()
     until(lambda: hosted.daemon.num_fds() <= idle + 4, "all descriptors are back")

@@ -14,11 +14,14 @@ import selectors
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+_REFUSED_S = 0.1  # until poll(2) is tried again
 
 
 async def in_own_thread(call: Callable[[], Result]) -> Result:
@@ -65,6 +68,21 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+class _Poll(selectors.PollSelector):
+    """Lets only time pass while more descriptors are open than may be, which poll(2) refuses:
+    somebody has lowered the limit, prlimit(1).
+    """
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        try:
+            return super().select(timeout)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            time.sleep(_REFUSED_S if timeout is None else max(min(timeout, _REFUSED_S), 0.0))
+            return []
+
+
 class _EventLoop(asyncio.SelectorEventLoop):
     """Looks each name up once at a time, whoever asks. What cannot be a name is an unknown one.
 
@@ -73,7 +91,7 @@ class _EventLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        super().__init__(selectors.PollSelector() if sys.platform == "linux" else None)
+        super().__init__(_Poll() if sys.platform == "linux" else None)
         self._lookups: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
 
     async def getaddrinfo(self, *args: Any, **options: Any) -> Any:

@@ -41,6 +41,21 @@ async def main():
 run(main())
 """
 
+# poll(2) refuses more descriptors than may be open.
+WITHOUT_DESCRIPTORS = """
+import asyncio, resource
+from pairingd.process.event_loop import run
+
+async def main():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    await asyncio.sleep(0.01)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await asyncio.to_thread(print, "time passes, and then all goes on")
+
+run(main())
+"""
+
 
 @pytest.mark.parametrize(
     ("script", "printed"),
@@ -51,10 +66,11 @@ run(main())
             "no more threads can be started",
             marks=pytest.mark.skipif(sys.platform != "linux", reason="as Linux limits memory"),
         ),
+        (WITHOUT_DESCRIPTORS, "time passes, and then all goes on"),
     ],
-    ids=["hanging", "without threads"],
+    ids=["hanging thread", "without threads", "without descriptors"],
 )
-def test_what_a_thread_waits_for_holds_up_nothing_else(script: str, printed: str) -> None:
+def test_a_lack_holds_up_nothing_else(script: str, printed: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

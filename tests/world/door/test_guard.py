@@ -90,7 +90,7 @@ from pairingd.world.door.guard import Guard
 
 async def main():
     ours, theirs = socket.socketpair()
-    guard = Guard()
+    guard = Guard(linger_s=0.0)
     async with guard.commands() as commands:
         process = await asyncio.create_subprocess_exec("sleep", "3600", start_new_session=True)
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
@@ -101,6 +101,8 @@ async def main():
         guard.take(process.pid, ours)
     await process.wait()
     print("ended by the same one:", guard._commands is commands)
+    guard.release(process.pid)
+    await guard._process.wait()  # asyncio would complain of one that ends after it
 
 asyncio.run(main())
 """
