@@ -228,6 +228,7 @@ def become() -> None:
         for name in names:
             if hasattr(module, name):
                 delattr(module, name)
+    vars(os)["process_cpu_count"] = os.cpu_count  # as os.py has it without sched_getaffinity
     for name, method in {
         "getsockopt": getsockopt,
         "__init__": open_socket,
