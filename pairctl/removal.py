@@ -24,6 +24,7 @@ from pairingd.box.place import boxes
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal, shell
 from pairingd.home.paths import FILES
+from pairingd.machine import peer
 from pairingd.process.lock import Taken, take
 
 if TYPE_CHECKING:
@@ -221,10 +222,8 @@ def _answers(path: str) -> bool:
         probe.settimeout(2)
         try:
             probe.connect(path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True
+        except OSError as error:
+            return not peer.nobody_listens(error)
         return True
 
 

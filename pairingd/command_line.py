@@ -19,6 +19,7 @@ from pairingd.process.detach import Launch, detach
 from pairingd.process.inherited import (
     leave_the_working_directory,
     open_closed_streams,
+    silence,
     unset_empty_home,
 )
 
@@ -89,8 +90,7 @@ class _Parser(argparse.ArgumentParser):
         try:
             print(message, end="", file=stream, flush=True)
         except OSError as error:
-            # The interpreter would fail to flush what the buffer still holds.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            silence(stream)
             if stream is sys.stdout:
                 cause = f"the result could not be written: {error.strerror}"
                 self.exit(1, f"error: {cause}\nhint: write it to another place\n")

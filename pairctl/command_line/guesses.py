@@ -133,8 +133,9 @@ def nearest(word: str, known: Iterable[str], *, cutoff: float) -> str:
 
     known = list(known)
     begun = [name for name in known if word and name.startswith(word.lower())]
-    similar = get_close_matches(word.lower(), known, n=1, cutoff=cutoff)
-    return next(iter(begun if len(begun) == 1 else similar), "")
+    if len(begun) == 1:
+        return begun[0]
+    return next(iter(get_close_matches(word.lower(), known, n=1, cutoff=cutoff)), "")
 
 
 def duration(text: str) -> int:

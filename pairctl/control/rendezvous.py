@@ -7,7 +7,6 @@ daemon bind it again.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from typing import TYPE_CHECKING
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from pairingd.home.paths import Paths
 
-_NOT_LISTENING = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
 _POLL_INTERVAL_S = 0.02
 _OLDER_DAEMON_TIMEOUT_S = 1.0
 
@@ -68,10 +66,8 @@ def _connected(places: Iterable[str], seconds: float) -> socket.socket | None:
             return peer.connect(path, seconds)
         except PairingError as refused:
             raise Stranger(refused.code, refused.message, refused.hint) from None
-        except _NOT_LISTENING:
-            continue
         except OSError as error:
-            if error.errno == errno.ENOTSOCK:  # macOS; Linux refuses the connection
+            if peer.nobody_listens(error):
                 continue
             raise NoDaemon(
                 "no-daemon", f"{path}: {error.strerror or error}", "pairctl restart"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pairctl.failures import Unwritable
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import columns, for_terminal
+from pairingd.process.inherited import silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,11 +136,6 @@ def tell(text: str, end: str = "\n") -> None:
         print(text, end=end, file=sys.stderr, flush=True)
     except OSError:
         silence(sys.stderr)
-
-
-def silence(stream: TextIO) -> None:
-    """Discard what its buffer still holds: the interpreter would fail to flush it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def value_for_terminal(value: Any) -> Any:

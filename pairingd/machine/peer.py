@@ -6,6 +6,7 @@ only: `pairctl` imports this and must start quickly.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -19,6 +20,8 @@ _LOCAL_PEERCRED = 1  # <sys/un.h> of macOS; the level is 0, SOL_LOCAL
 _LOCAL_PEERPID = 2
 _XUCRED = struct.Struct("=II")  # cr_version and cr_uid of <sys/ucred.h>; the groups follow
 _UCRED = struct.Struct("3i")  # pid, uid and gid of <sys/socket.h>
+# Of connect(2). A file that is no socket: Linux refuses the connection, macOS says ENOTSOCK.
+_NOBODY_LISTENS = {errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED, errno.ENOTSOCK}
 
 
 def uid(connection: socket.socket) -> int:
@@ -50,11 +53,18 @@ def has_hung_up(connection: socket.socket) -> bool:
     return any(event & select.POLLHUP for _, event in poller.poll(0))
 
 
+def nobody_listens(error: OSError) -> bool:
+    """Whether connect(2) failed because there is no server at the path; another error proves
+    nothing.
+    """
+    return error.errno in _NOBODY_LISTENS
+
+
 def connect(path: str, seconds: float) -> socket.socket:
     """Connect to a server of the same user, in a directory of the same user.
 
-    Raises PairingError `unsafe-home` or `foreign-daemon` before any byte is exchanged, and OSError
-    if nobody listens.
+    Raises PairingError `unsafe-home` or `foreign-daemon` before any byte is exchanged, and OSError,
+    about which see `nobody_listens`.
     """
     private.find_directory(os.path.dirname(path))  # noqa: PTH120 - as in pairingd.home.private
     private.find(path)

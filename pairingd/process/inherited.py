@@ -7,6 +7,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 _paths_as_given: dict[str | None, str] = {}  # by what is left of them
 # Python ignores these itself, and gives them back to its children (subprocess: restore_signals).
@@ -40,6 +44,11 @@ def open_closed_streams() -> None:
             descriptor = os.open(os.devnull, flags)
             os.set_inheritable(descriptor, True)
             setattr(sys, name, os.fdopen(descriptor, mode))
+
+
+def silence(stream: TextIO) -> None:
+    """Discard what its buffer still holds: the interpreter would fail to flush it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def unset_empty_home() -> None:
