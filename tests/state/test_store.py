@@ -22,7 +22,7 @@ from pairingd.errors import Misconfigured, WorldError
 from pairingd.replies import answers
 from pairingd.state.live import Live
 from pairingd.state.rows import checksum_of
-from pairingd.state.schema import MIGRATIONS
+from pairingd.state.schema import MIGRATIONS, TABLES
 from pairingd.state.store import Process, Store
 from tests.core.make import START, invitation, invite, mapping
 
@@ -499,9 +499,16 @@ def test_a_place_that_is_taken_keeps_a_damaged_database_where_it_is(path: Path) 
     assert taken.is_dir()
 
 
-@pytest.mark.parametrize(
-    "table", ["session", "invitation", "mapping", "process", "event", "router"]
-)
+def test_all_tables_are_checked(path: Path, reopen: Callable[[], Store]) -> None:
+    reopen().close()
+    with closing(sqlite3.connect(path)) as database:
+        made = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        ).fetchall()
+    assert sorted(name for (name,) in made) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_a_database_without_one_of_its_tables_is_set_aside(
     path: Path, reopen: Callable[[], Store], table: str
 ) -> None:
