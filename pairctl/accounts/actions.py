@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pwd
+import subprocess
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairctl.accounts import acl, users
+from pairctl.accounts import acl, ipc, users
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,22 @@ class Kill(NamedTuple):
     def done(self, seconds: float) -> str:
         """The reason why it could not be done within `seconds`; "" if it was done."""
         return "" if users.kill(self.user, seconds) else f"{self.user}: a process does not end"
+
+
+class Ipc(NamedTuple):
+    """Remove every System V IPC object of this user."""
+
+    user: str
+
+    def lines(self) -> list[str]:
+        return [f"remove every System V IPC object of {self.user}"]
+
+    def done(self, seconds: float) -> str:
+        """As `Kill.done`."""
+        uid = pwd.getpwnam(self.user).pw_uid
+        if left := ipc.objects(uid):
+            subprocess.run(("ipcrm", *left), check=False, capture_output=True, timeout=seconds)
+        return f"{self.user}: an IPC object cannot be removed" if ipc.objects(uid) else ""
 
 
 class Narrow(NamedTuple):

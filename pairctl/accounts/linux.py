@@ -9,6 +9,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from pairctl.accounts import left
+from pairctl.accounts.actions import Ipc
 from pairctl.services.steps import Remove, Run
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ _EXPIRED, _EXPIRED_DAY = "1970-01-02", "1"
 # and files that are not the account's. useradd(8), -K.
 _NO_RANGES = ("--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0")
 _SHADOW = "/etc/shadow"
-# Directories that everybody may write; crontabs and at jobs, as on Debian and Red Hat.
-_COMMON = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+# Directories that everybody may write; crontabs and at jobs, as on Debian, Ubuntu and Red Hat.
+_COMMON = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock", "/var/crash")  # noqa: S108
 _JOBS = ("/var/spool/cron", "/var/spool/cron/crontabs", "/var/spool/cron/atjobs", "/var/spool/at")
 _NAMED = (
     *("/var/spool/cron/crontabs", "/var/spool/cron", "/var/mail", "/var/spool/mail"),
@@ -84,6 +85,7 @@ def gone(facts: Facts) -> Iterator[Step]:
     name, home = facts.name, facts.account.home
     if facts.exists:
         yield from left.owned(name, _COMMON)
+        yield Ipc(name)
         # Without --remove, which removes whatever home directory somebody has given the user since.
         yield Run(("userdel", name), soft=(_UNKNOWN_USER,))
     if facts.exists or facts.has_group:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pairctl.accounts.actions import Kill, Narrow, Plain
+from pairctl.accounts.actions import Ipc, Kill, Narrow, Plain
 from pairingd.box.place import remove_whole
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import for_terminal, one_line, shell
@@ -106,7 +106,7 @@ class Run(NamedTuple):
 
 RANDOM = "RANDOM-PASSWORD"
 ANY = tuple(range(1, 256))  # for programs whose exit codes no manual page lists
-_OfAccounts: TypeAlias = Kill | Narrow | Plain
+_OfAccounts: TypeAlias = Kill | Ipc | Narrow | Plain
 Step: TypeAlias = Directory | Write | Remove | Rmdir | Tree | Keep | Stop | _OfAccounts | Run
 
 
@@ -134,7 +134,7 @@ def _lines(step: Step) -> list[str]:
             return [f"keep   {path}", reason]
         case Stop(pid):
             return [f"stop   pairingd (pid {pid}); the tmux session stays"]
-        case Kill() | Narrow() | Plain():
+        case Kill() | Ipc() | Narrow() | Plain():
             return step.lines()
         case Run():
             return _lines_of_run(step)
@@ -214,7 +214,7 @@ def _perform(step: Step, deadline: float) -> None:
             pass
         case Stop():
             _stop(deadline)
-        case Kill() | Narrow() | Plain():
+        case Kill() | Ipc() | Narrow() | Plain():
             _do(step, deadline)
         case Run():
             _run_until(step, step.until, deadline) if step.until else _run(step, deadline)

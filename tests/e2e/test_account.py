@@ -71,7 +71,11 @@ def test_remove_leaves_no_trace(machine_of_its_own: Machine) -> None:
         done
         touch /var/mail/pair /var/spool/cron/crontabs/pair /var/spool/cron/atjobs/a0001
         chown pair /var/mail/pair /var/spool/cron/crontabs/pair /var/spool/cron/atjobs/a0001
+        setpriv --reuid=pair --regid=pair --clear-groups ipcmk -M 4096 -Q -S 1
     """)
+    uid = machine.sh("id -u pair").strip()
+    in_ipc = f"ipcs | awk '$3 == {uid} || $3 == \"pair\"'"
+    assert len(machine.sh(in_ipc).splitlines()) == len(("memory", "queue", "semaphores"))
     machine.root.start(
         "setpriv",
         "--reuid=pair",
@@ -84,7 +88,8 @@ def test_remove_leaves_no_trace(machine_of_its_own: Machine) -> None:
     until("it sleeps", lambda: machine.sh("pgrep -u pair sleep || true"))
     assert machine.asks("remove") == {"name": "pair", "removed": True, "shared": []}
     assert machine.listing() == before
-    assert machine.sh("pgrep -u 1000 || true") == ""
+    assert machine.sh(f"pgrep -u {uid} || true") == ""
+    assert machine.sh(in_ipc) == ""
     assert machine.asks("remove") == {"name": "pair", "removed": False, "shared": []}
 
 
