@@ -17,6 +17,7 @@ import time
 from typing import Any, Literal
 
 from pairingd.core.text import printable
+from pairingd.process.standard_error import StandardError
 
 SIZE = 1 << 20  # bytes of one file
 FILES = 3  # all but the newest have a number after their name
@@ -35,7 +36,7 @@ def set_up(form: Form, file: str | None) -> None:
     """Log to `file`, or to standard error."""
     handler: logging.Handler
     if file is None:
-        handler = logging.StreamHandler()
+        handler = _to_standard_error()
     else:
         from logging.handlers import RotatingFileHandler
 
@@ -50,6 +51,13 @@ def set_up(form: Form, file: str | None) -> None:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _to_standard_error() -> logging.Handler:
+    try:
+        return StandardError()
+    except RuntimeError:  # a daemon that can start no thread still has to close what is open
+        return logging.StreamHandler()
 
 
 def bound_stderr() -> None:
