@@ -103,7 +103,9 @@ def keys_url(value: str) -> str:
     try:
         parse_guest(value.replace("{name}", "name"), ())
     except Refused:
-        raise ValueError("an https:// URL (plain http:// only to loopback)") from None
+        raise ValueError(
+            "an https:// URL (plain http:// only to loopback) with neither @host nor #fragment"
+        ) from None
     return value
 
 
@@ -122,6 +124,13 @@ def _is_of_many(value: str) -> bool:
 @allows('an IP address of a machine in quotes, or ""')
 def machine(value: str) -> str:
     if address(value) and ipaddress.ip_address(value).is_unspecified:
+        raise ValueError
+    return value
+
+
+@allows('an IPv4 address of a machine in quotes, or ""')
+def gateway(value: str) -> str:
+    if machine(value) and ip_version(value) != 4:
         raise ValueError
     return value
 
@@ -149,14 +158,15 @@ def all_as_empty(value: str) -> str:
     return "" if value and ipaddress.ip_address(value).is_unspecified else value
 
 
-@allows('an http:// URL in quotes, of the router\'s description, or ""')
+@allows('an http:// URL in quotes, of the router\'s description, at no IPv6 address, or ""')
 def http_url(value: str) -> str:
     if value:
         try:
             parts = urlsplit(value)
             known = parts.scheme == "http" and parts.hostname and parts.port != 0
+            ipv4 = ip_version(parts.hostname or "") != 6
             open_to_all = "@" not in parts.netloc  # a control URL with a password is never asked
-            fits = bool(known and open_to_all and _GRAPHIC.fullmatch(value))
+            fits = bool(known and ipv4 and open_to_all and _GRAPHIC.fullmatch(value))
         except ValueError:
             fits = False
         if not fits:
