@@ -24,6 +24,7 @@ from pairingd.doctor.finding import Finding, State, Subject
 from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.errors import GatewayError
 from pairingd.home import config
+from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Tools, mapping_adapters
 from pairingd.world.gateway.pxp import natpmp_codec
 from pairingd.world.gateway.pxp.datagrams import BRIEF, Datagrams
@@ -34,7 +35,6 @@ from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.network.towards import locate
 
 Answer = TypeVar("Answer")
-_FORWARD = "switch UPnP, PCP or NAT-PMP on in the router, or forward a port there by hand"
 _UPNP_TIMEOUT_S = 10.0
 _MAX_EXCHANGES = 300
 _MAX_ROWS = 100
@@ -136,10 +136,9 @@ async def _fill(survey: _Survey, router_config: config.Router) -> None:
     }
 
     async def probe(protocol: str) -> None:
-        silent = GatewayError("no-gateway", "no router answered that could open a port", _FORWARD)
         try:
             spoken = await known[protocol].probe(where)
-            survey.refusals[protocol] = None if spoken else silent
+            survey.refusals[protocol] = None if spoken else refusals.no_gateway()
         except GatewayError as error:
             survey.refusals[protocol] = error
 
@@ -196,17 +195,10 @@ def _gateway(survey: _Survey, without: str) -> Finding:
     if spoken:
         titles = ", ".join(gateways.named(protocol).title for protocol in spoken)
         return Finding.ok("gateway", f"the router {name} speaks {titles}")
-    worst = _worst(survey)
+    worst = refusals.most_telling([refusal for refusal in survey.refusals.values() if refusal])
     survey.asked = Routers(error=worst)
     state = State.FAIL if worst.code == LOCAL_NETWORK_DENIED else State.WARN
     return Finding("gateway", state, f"{worst.message}: {without}", worst.hint)
-
-
-def _worst(survey: _Survey) -> GatewayError:
-    """The worst refusal if no protocol works: what macOS denies, it denies to all."""
-    refusals = [refusal for refusal in survey.refusals.values() if refusal]
-    denied = (refusal for refusal in refusals if refusal.code == LOCAL_NETWORK_DENIED)
-    return next(denied, refusals[0])
 
 
 def _address(survey: _Survey) -> Finding:

@@ -215,6 +215,14 @@ async def test_a_hostile_router_costs_a_warning_at_worst(quirk: Quirk) -> None:
     assert "port" not in reported
 
 
+@pytest.mark.parametrize("quirk", [Quirk.OFF_HOST_CONTROL, Quirk.NO_WAN_SERVICE])
+async def test_the_reason_of_one_protocol_comes_before_the_silence_of_others(quirk: Quirk) -> None:
+    async with FakeIgd(quirks={quirk}) as fake:
+        gateway = (await findings(settings(fake, protocols=["pcp", "upnp"])))["gateway"]
+    assert gateway.state is State.WARN
+    assert fake.description_url in gateway.message
+
+
 @pytest.mark.parametrize(
     ("quirk", "state", "expected"),
     [

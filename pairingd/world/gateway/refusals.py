@@ -64,10 +64,14 @@ _MOST_TELLING = (
 )
 
 
+_NOBODY = "no router answered that could open a port"
+
+
 def most_telling(refusals: Sequence[GatewayError]) -> GatewayError:
-    def rank(refusal: GatewayError) -> int:
+    def rank(refusal: GatewayError) -> tuple[int, bool]:
         known = refusal.code in _MOST_TELLING
-        return _MOST_TELLING.index(refusal.code) if known else len(_MOST_TELLING)
+        place = _MOST_TELLING.index(refusal.code) if known else len(_MOST_TELLING)
+        return place, refusal.message == _NOBODY
 
     return min(refusals, key=rank, default=no_gateway())
 
@@ -75,7 +79,7 @@ def most_telling(refusals: Sequence[GatewayError]) -> GatewayError:
 def no_gateway() -> GatewayError:
     return GatewayError(
         "no-gateway",
-        "no router answered that could open a port",
+        _NOBODY,
         "switch on UPnP (or PCP, NAT-PMP) in the router, forward the port there by hand, or set up "
         "a [relay]",
     )

@@ -20,7 +20,7 @@ from pairingd.world.gateway.adapter import Adapter, Record, nobody_records
 from pairingd.world.gateway.router import Router, high_port
 from pairingd.world.gateway.upnp.mappings import UpnpAdapter
 from tests.fakes.igd import FakeIgd, Quirk
-from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, free_port
+from tests.world.gateway.conftest import HOME, NOW, RecordedJournal, free_port, upnp_to
 
 HIGH = 50022
 
@@ -428,6 +428,20 @@ async def test_no_gateway_is_raised_if_no_adapter_answers(journal: RecordedJourn
         assert caught.value.code == "no-gateway"
         assert "[relay]" in caught.value.hint
     assert journal.history == []
+
+
+async def test_a_wrong_description_url_is_named_though_other_protocols_are_silent(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    igd.quirks.add(Quirk.NO_WAN_SERVICE)
+    silent = Scripted("pcp")
+    silent.answers = False
+    with pytest.raises(GatewayError) as caught:
+        await router(journal, silent, upnp_to(igd)).open(
+            HOME, internal_port=50111, external_port=22
+        )
+    assert caught.value.code == "no-gateway"
+    assert igd.description_url in caught.value.message
 
 
 async def test_open_shares_a_probe_under_way(journal: RecordedJournal) -> None:

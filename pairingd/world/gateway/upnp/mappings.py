@@ -71,9 +71,9 @@ class UpnpAdapter:
         except TimeoutError:
             raise refusals.silent_upnp() from None
         except GatewayError as error:
-            if error.code == "no-gateway":
-                return False
-            raise
+            if error.code != "no-gateway" or self._settings.description_url:
+                raise  # the user's URL may be wrong
+            return False
         return True
 
     async def open(

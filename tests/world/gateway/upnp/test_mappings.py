@@ -672,7 +672,9 @@ async def test_another_wan_service_is_asked_at_the_router_alone(igd: FakeIgd) ->
 
 async def test_no_wan_service_is_no_gateway(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.NO_WAN_SERVICE)
-    assert await upnp_to(igd).probe(HOME) is False
+    with pytest.raises(GatewayError, match="is no UPnP internet gateway") as caught:
+        await upnp_to(igd).probe(HOME)
+    assert caught.value.code == "no-gateway"
 
 
 async def test_disconnected_is_still_a_gateway(igd: FakeIgd) -> None:
@@ -702,12 +704,17 @@ async def test_a_hostile_server_is_an_error(igd: FakeIgd, quirk: Quirk) -> None:
 @pytest.mark.attack("a router's XML holds entities that multiply", "not expanded")
 async def test_xml_bomb_is_not_expanded(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.XML_BOMB)
-    assert await upnp_to(igd).probe(HOME) is False
+    with pytest.raises(GatewayError, match="is no UPnP internet gateway"):
+        await upnp_to(igd).probe(HOME)
 
 
-async def test_without_a_router_probe_is_false_and_close_an_error(igd: FakeIgd) -> None:
+async def test_without_a_router_at_the_configured_url_probe_and_close_are_errors(
+    igd: FakeIgd,
+) -> None:
     adapter = upnp_to(igd, description_url=f"http://127.0.0.1:{free_port()}/rootDesc.xml")
-    assert await adapter.probe(HOME) is False
+    with pytest.raises(GatewayError, match=r"ECONNREFUSED") as caught:
+        await adapter.probe(HOME)
+    assert "description_url" in caught.value.hint
     assert await adapter.check(requested()) is Presence.UNKNOWN
     with pytest.raises(GatewayError, match="ECONNREFUSED"):
         await adapter.close(requested())
