@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairctl.failures import Usage
 from pairctl.text import output
-from pairingd.core.ports import parse_port
+from pairingd.core.ports import at_port, parse_port
 from pairingd.core.refusal import PairingError
 from pairingd.core.ssh_wire import fingerprint
 from pairingd.core.text import quoted
@@ -53,8 +53,7 @@ def run(args: Namespace) -> int:
 
 
 def _render(result: dict[str, Any], _: output.View, reason: str) -> str:
-    host, port = result["host"], result["port"]
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    place = at_port(result["host"], result["port"])
     match result["found"]:
         case "that-host":
             return f"{place} is that host: it shows {result['fingerprint']}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pairctl.text.layout import ROOM, wrapped
 from pairctl.text.times import clock
 from pairingd import gateways
+from pairingd.core.ports import at_port
 
 if TYPE_CHECKING:
     from pairctl.text.output import View
@@ -32,7 +33,7 @@ def router(reply: Status, view: View) -> list[str]:
 def forward(endpoints: list[Endpoint], none: str = _NO_PORT) -> list[str]:
     routers = [endpoint for endpoint in endpoints if endpoint["kind"] == "router"]
     return [
-        f"{endpoint['host']}:{endpoint['port']}, {_protocol(endpoint['protocol'])}"
+        f"{at_port(endpoint['host'], endpoint['port'])}, {_protocol(endpoint['protocol'])}"
         for endpoint in routers
     ] or [none]
 
@@ -66,9 +67,8 @@ def _mapping(
             *wrapped(view.bad("failed: "), error["message"], ROOM),
             view.dim("hint: ") + error["hint"],
         ]
-    port = mapping["external_port"]
-    host = mapping["external_host"]
-    place = f"{host}:{port}" if host else f"port {port} (no address)"
+    host, port = mapping["external_host"], mapping["external_port"] or 0
+    place = at_port(host, port) if host else f"port {port} (no address)"
     line = f"{place} to port {mapping['internal_port']} {where}, {_protocol(mapping['protocol'])}"
     if mapping["expires_at"]:
         line += f", leased until {clock(mapping['expires_at'], view.now)}"

@@ -12,6 +12,7 @@ from msgspec import Struct
 from pairingd.core.addresses import is_inside, is_public, is_shared
 from pairingd.core.double_nat import NotOpened, double_nat
 from pairingd.core.model import Mapping, Problem
+from pairingd.core.ports import at_port
 from pairingd.core.refusal import PairingError
 
 
@@ -59,12 +60,13 @@ def own_address(address: str) -> Attempt:
 
 def by_hand(host: str, port: int, *, proven: bool) -> Attempt:
     """A port that the user has forwarded."""
+    endpoint = at_port(host, port)
     if proven:
-        return Attempt("by hand", Outcome.WORKS, f"somebody has reached the door by {host}:{port}")
+        return Attempt("by hand", Outcome.WORKS, f"somebody has reached the door by {endpoint}")
     return Attempt(
         "by hand",
         Outcome.UNPROVEN,
-        f"nobody on the internet has reached the door by {host}:{port}",
+        f"nobody on the internet has reached the door by {endpoint}",
         f"check in the router that it forwards port {port} to the door's port of this machine",
     )
 

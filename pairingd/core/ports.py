@@ -14,6 +14,11 @@ def parse_port(text: str) -> int | None:
     return int(text) if 0 < int(text) <= MAX_PORT else None
 
 
+def at_port(host: str, port: int) -> str:
+    """Return HOST:PORT, an IPv6 address in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def dynamic_port(name: str) -> int:
     """Return one of DYNAMIC_PORTS, always the same for this name."""
     import hashlib  # late: pairctl starts without it

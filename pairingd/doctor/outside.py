@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from pairingd.core.ports import at_port
 from pairingd.core.text import one_line
 from pairingd.core.ways import leads_straight
 from pairingd.doctor import daemon
@@ -75,7 +76,7 @@ async def _checked(
         "outside",
         f"no connection from the internet has reached the door; {site} {asking.result()}",
         "that alone does not prove it closed; a better test: [router] look_from, or a friend's "
-        f"pairctl look {host}:{port} with the fingerprint of the host key",
+        f"pairctl look {at_port(host, port)} with the fingerprint of the host key",
     )
 
 

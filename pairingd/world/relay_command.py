@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from pairingd.core.ports import parse_port
+from pairingd.core.ports import at_port, parse_port
 from pairingd.core.text import one_line, shell
 from pairingd.errors import WorldError
 from pairingd.home import config, values
@@ -66,9 +66,10 @@ class RelayCommand:
 
     def unseen(self, tunnel: Tunnel, *, inside: bool) -> WorldError:  # noqa: ARG002 - as Relay's
         """The error if nobody outside finds the door."""
+        endpoint = at_port(tunnel.host, tunnel.port)
         return WorldError(
             "relay-forward-refused",
-            f"the door is not seen at {tunnel.host}:{tunnel.port}, which the relay's program named",
+            f"the door is not seen at {endpoint}, which the relay's program named",
             "see whether [relay.command] says takes the right words of its output",
         )
 

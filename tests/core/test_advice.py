@@ -67,6 +67,7 @@ def test_the_providers_pcp_server_is_named_instead_of_a_second_router() -> None:
         (advice.own_address(""), "not tried: this machine has no IPv4 address"),
         (advice.by_hand("a.example", 22, proven=True), "works: somebody has reached"),
         (advice.by_hand("a.example", 22, proven=False), "unproven: nobody on the internet"),
+        (advice.by_hand("fd00::1", 22, proven=False), "has reached the door by [fd00::1]:22"),
         (advice.pinhole(HELD, None, enabled=True), "works: the router lets port 22"),
         (advice.pinhole(None, ERROR, enabled=True), "failed: it failed"),
         (advice.pinhole(None, None, enabled=False), "not tried: [router] names"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.ports import DYNAMIC_PORTS, MAX_PORT, dynamic_port, parse_port
+from pairingd.core.ports import DYNAMIC_PORTS, MAX_PORT, at_port, dynamic_port, parse_port
 
 
 @pytest.mark.parametrize(("text", "port"), [("1", 1), ("00022", 22), ("65535", 65535)])
@@ -24,3 +24,11 @@ def test_a_name_has_the_same_port_in_each_run_and_names_differ() -> None:
     assert len(ports) > 45
     assert ports <= set(DYNAMIC_PORTS)
     assert max(DYNAMIC_PORTS) == MAX_PORT
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [("5.5.5.1", "5.5.5.1:22"), ("a.example.org", "a.example.org:22"), ("fd00::1", "[fd00::1]:22")],
+)
+def test_an_ipv6_address_has_brackets_before_its_port(host: str, text: str) -> None:
+    assert at_port(host, 22) == text

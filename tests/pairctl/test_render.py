@@ -191,6 +191,17 @@ def test_the_time_to_join_is_printed_until_the_guest_has_come() -> None:
         assert ("to join by" in text) is printed
 
 
+def test_an_external_ipv6_address_has_brackets_before_its_port() -> None:
+    view, host = View(now=samples.NOW), "2001:db8::9"
+    router: Any = {**samples.INVITED["endpoints"][0], "kind": "router", "host": host, "port": 22}
+    mapping: Any = {**samples.MAPPING, "external_host": host}
+    for text in (
+        render.invited({**samples.INVITED, "endpoints": [router]}, view),
+        render.status({**samples.STATUS, "mapping": mapping}, view),
+    ):
+        assert f"Router    [{host}]:22" in text
+
+
 def test_no_router_is_needed_while_only_past_invitations_are_listed() -> None:
     past = {**samples.STATUS["invitations"][0], "state": "revoked"}
     reply: Any = {**samples.IDLE, "invitations": [past]}

@@ -28,7 +28,7 @@ from pairingd.core.records import replace
 from pairingd.core.text import printable
 from pairingd.errors import GatewayError
 from pairingd.home import config, values
-from pairingd.process.programs import Finished, TookTooLong, run
+from pairingd.process.programs import Finished, TookTooLong, last_words, run
 from pairingd.world.gateway.adapter import Record, Tools, nobody_records
 from pairingd.world.gateway.grant import external_host
 
@@ -91,15 +91,17 @@ class CommandAdapter:
 
     async def _open(self, mapping: Mapping, lease: int) -> Mapping:
         now = self._clock()
-        output = await self._run("open", self._command.open, mapping, lease)
-        host, port = external_address(output) or ("", 0)
+        done = await self._run("open", self._command.open, mapping, lease)
+        host, port = external_address(done.stdout) or ("", 0)
         if ip_version(host) and not external_host(host, mapping.internal_host):
             host, port = "", 0  # as 0.0.0.0, while the router is offline
         host = host or self._external_host
         if not host:
+            printed = last_words(done.stdout or done.stderr)
             raise GatewayError(
                 "router-command-failed",
-                "the [router.command] open does not print the address for guests",
+                "the [router.command] open does not print the address for guests"
+                f"{printed and f': {printed}'}",
                 "let it print HOST or HOST:PORT on its last line, or set [router] external_host",
             )
         return replace(
@@ -111,8 +113,8 @@ class CommandAdapter:
             renew_at=now + lease / 2,
         )
 
-    async def _run(self, name: str, command: str, mapping: Mapping, lease: int) -> str:
-        """What the program printed. Its process is gone when this raises or is cancelled, if it is
+    async def _run(self, name: str, command: str, mapping: Mapping, lease: int) -> Finished:
+        """Run the program. Its process is gone when this raises or is cancelled, if it is
         one that we may end.
         """
         program, *arguments = values.argv(command)
@@ -134,7 +136,7 @@ class CommandAdapter:
             raise _failed(name, _why(error, self._timeout_s)) from None
         if done.status:
             raise _failed(name, f"ended with status {done.status}{_shown(done)}")
-        return done.stdout
+        return done
 
 
 def adapter(tools: Tools) -> CommandAdapter | None:

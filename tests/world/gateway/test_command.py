@@ -75,7 +75,7 @@ async def test_an_address_that_no_guest_can_reach_counts_as_none(
 ) -> None:
     down = f"echo {address}"
     away = requested(internal_host="192.168.77.10")
-    with pytest.raises(GatewayError, match="does not print the address"):
+    with pytest.raises(GatewayError, match=f"does not print the address for guests: {address}"):
         await Home(tmp_path, down).adapter.open(away, 600)
     named = Home(tmp_path, down, external_host="5.5.5.9")
     assert (await named.adapter.open(away, 600)).external_host == "5.5.5.9"
