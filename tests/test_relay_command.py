@@ -62,6 +62,30 @@ def test_a_relay_that_opens_late_is_announced_and_the_host_not_sent_for_another(
     stage.pairctl("end")
 
 
+def test_a_relay_is_not_announced_at_a_start_before_the_router_has_answered(stage: Stage) -> None:
+    gate = stage.path / "answers"
+    gate.touch()
+    waits = f"while [ ! -e {gate} ]; do sleep 0.1; done; echo 5.5.5.5:2222"
+    uses(stage, PROGRAM, SAYS)
+    file = stage.home / "config.toml"
+    by_program = f"""gateway = "127.0.0.1"
+        [router.command]
+        open = {json.dumps(shlex.join(("sh", "-c", waits)))}
+        close = "true"
+        """
+    file.write_text(file.read_text().replace("enabled = false\n", by_program))
+    command = stage.asks("invite", "octocat", "--no-copy")["command"]
+    gate.unlink()
+    stage.asks("restart")
+    until(lambda: stage.asks("status")["endpoints"][0]["kind"] == "relay", "the relay is up")
+    assert "endpoint-changed" not in kinds(stage)
+    gate.touch()
+    until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the port is back")
+    assert stage.asks("status")["endpoints"][0]["command"] == command
+    assert "endpoint-changed" not in kinds(stage)
+    stage.pairctl("end")
+
+
 def codes(answer: dict[str, Any]) -> set[str]:
     return {warning["code"] for warning in answer["warnings"]}
 

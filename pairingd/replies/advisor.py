@@ -63,13 +63,18 @@ def unverified(parts: Parts) -> Problem | None:
     """Return the warning while no endpoint is proven, after every lane has tried."""
     if not plan.admits(parts.intent.state, parts.clock()) or parts.door.port is None:
         return None
-    routers = parts.mapping, parts.second, parts.pinhole
-    if any(lane.opening for lane in (*routers, parts.relay, parts.hole)):
+    if _is_opening(parts):
         return None
     now = answers.ways(parts)
     if now.reachability(parts.mapping.error) != "unverified":
         return None
     return advice.unverified(decision(parts, now))
+
+
+def _is_opening(parts: Parts) -> bool:
+    """Whether a lane has yet to try."""
+    routers = parts.mapping, parts.second, parts.pinhole
+    return any(lane.opening for lane in (*routers, parts.relay, parts.hole))
 
 
 class Advisor:
@@ -100,8 +105,11 @@ class Advisor:
 
     def _announce_late(self) -> None:
         """Announce a relay or pinhole that opened after the host got the guests' command, or
-        elsewhere than then. Routers' ports and holes announce themselves.
+        elsewhere than then. Routers' ports and holes announce themselves. After a start, what the
+        guests have may still open.
         """
+        if _is_opening(self._parts):
+            return
         session, endpoints = self._parts.intent.state.session, answers.shared_endpoints(self._parts)
         if session is None or session.announced is None or not (session.live and endpoints):
             return
