@@ -46,7 +46,7 @@ Made by `make docs` from `pairingd/protocol/`; do not edit.
 - The daemon serves at most {max_connections} connections. For one more it closes a connection without a `hello`, else the longest
   idle one, else the watching one whose last request is oldest. The last frame on it is an error
   {refused} with code `dropped` and `id` null. A connection whose request is being answered is never closed: if all are busy, the
-  new one gets code `busy` and is closed.
+  new one gets code `busy` and is closed. Those on which `ask` is being answered do not count; there may be as many of them.
 - The daemon closes a connection that has not sent `hello` within {hello_seconds:.0f} s, with code `no-hello` in the last frame.
 - Requests on one connection are answered in order. To send two at once, open a second connection.
 - The first request must be `hello`; the daemon answers any other with {hello_first} until then. It answers `hello`

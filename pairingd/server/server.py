@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Container
+from collections.abc import Callable, Container
+from typing import Any
 
 from pairingd.errors import PairingError
 from pairingd.machine import peer
-from pairingd.protocol.methods import METHODS
+from pairingd.protocol import results
+from pairingd.protocol.methods import ASK, METHODS
 from pairingd.server import rpc
 from pairingd.server.conversation import Call, Conversation
 from pairingd.state.intent import Intent
@@ -22,7 +24,8 @@ class ControlServer:
     """Answers with `call`. Each connection is its own task; its requests are answered in order.
 
     Above `limit` connections a new one replaces the least needed one, so that a client that holds
-    connections open does not block `revoke`.
+    connections open does not block `revoke`. Nor do guests who wait for approval: they do not count
+    there, and have a `limit` of their own.
     """
 
     def __init__(
@@ -38,7 +41,8 @@ class ControlServer:
         """`peer_uid` is the user whose processes may connect, None for our own; `methods` are those
         that they may call.
         """
-        self._call = call
+        self._verb = call
+        self._asking = 0
         self._intent = intent
         self._limit = limit
         self._hello_seconds = hello_seconds
@@ -90,9 +94,22 @@ class ControlServer:
             self._tasks.discard(task)
             writer.close()
 
+    async def _call(
+        self, name: str, given: object, notify: Callable[[results.Progress], None]
+    ) -> Any:
+        if name != ASK.name:
+            return await self._verb(name, given, notify)
+        if self._asking >= self._limit:
+            raise _busy(self._limit)
+        self._asking += 1
+        try:
+            return await self._verb(name, given, notify)
+        finally:
+            self._asking -= 1
+
     def _has_place(self) -> bool:
         """Drop an idle connection if needed, but never one whose request is in progress."""
-        if len(self._conversations) < self._limit:
+        if len(self._conversations) < self._limit + self._asking:
             return True
         droppable = [
             conversation for conversation in self._conversations if not conversation.answering

@@ -16,7 +16,7 @@ LIMIT = 3
 
 
 class Slow:
-    """All verbs, and the intent that tells of events; `end` lasts until it is let go."""
+    """All verbs, and the intent that tells of events; some last until they are let go."""
 
     def __init__(self) -> None:
         self.let_go = asyncio.Event()
@@ -27,7 +27,7 @@ class Slow:
 
     async def __call__(self, method: str, *_: object) -> dict[str, Any]:
         self.calls += 1
-        if method == "end":
+        if method in {"end", "ask"}:
             self._asked += 1
             if self._asked == LIMIT:
                 self.all_asked.set()
@@ -49,7 +49,9 @@ class Line:
         self._reader, self._writer = reader, writer
 
     def sends(self, method: str) -> None:
-        call = {"jsonrpc": "2.0", "id": method, "method": method}
+        call: dict[str, Any] = {"jsonrpc": "2.0", "id": method, "method": method}
+        if method == "ask":
+            call["params"] = {"process": 2}
         self._writer.write(json.dumps(call).encode() + b"\n")
 
     async def reads(self) -> dict[str, Any]:
@@ -182,6 +184,26 @@ async def test_a_request_that_is_being_answered_is_never_cut_off(short_path: Pat
         for client in busy:
             assert "result" in await client.reads()
         assert "result" in await (await room.line("hello")).asks("status")
+
+
+async def test_guests_who_wait_for_approval_take_no_place_and_are_limited_themselves(
+    short_path: Path,
+) -> None:
+    async with Room(short_path / "sock") as room:
+        waiting = [await room.line("hello") for _ in range(LIMIT)]
+        for guest in waiting:
+            guest.sends("ask")
+        async with asyncio.timeout(30):
+            await room.verbs.all_asked.wait()
+        hosts = [await room.line("hello") for _ in range(LIMIT)]
+        for host in hosts:
+            assert "result" in await host.asks("status")
+        refused = await hosts[0].asks("ask")
+        assert refused["error"]["data"]["code"] == "busy"
+        room.verbs.let_go.set()
+        for guest in waiting:
+            assert "result" in await guest.reads()
+        assert "result" in await hosts[0].asks("ask")
 
 
 async def test_a_place_comes_free_when_a_client_goes(short_path: Path) -> None:

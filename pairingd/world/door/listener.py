@@ -14,7 +14,8 @@ from pairingd.errors import Misconfigured
 _BACKLOG = 1024  # connections the kernel holds for us; Linux cuts it to net.core.somaxconn
 _MAX_DESCRIPTORS = 4096  # a connection takes two, one in the lobby takes one
 _MIN_DESCRIPTORS = 64  # it uses 26 with one guest in (measured)
-_RESERVED_DESCRIPTORS = 128  # for all but the door: 64 control connections, store, tmux
+# For all but the door: 64 control connections, as many of guests who ask, store, tmux.
+_RESERVED_DESCRIPTORS = 192
 _UNACKNOWLEDGED_S = 30  # how long a guest's network may be gone before TCP gives up (Linux)
 
 
