@@ -278,3 +278,18 @@ def test_a_role_changes_there_and_back_with_the_guest_inside(stage: Stage) -> No
     guest.is_seen("still-here")
     assert not guest.proof.exists()
     assert client_sessions(stage) == {"pairing"}
+
+
+@with_one_tmux
+def test_a_role_that_changes_again_and_again_keeps_the_guest_in(stage: Stage) -> None:
+    """Each change comes while the program of the one before is just starting."""
+    guest = ReadGuest(stage)
+    with stage.client() as client:
+        for _ in range(20):
+            for access in ("write", "read"):
+                client.call("role", {"guest": "octocat", "access": access})
+        client.call("role", {"guest": "octocat", "access": "write"})
+    guest.sends(b"echo typed''-by-guest\r")
+    guest.host.shows("typed-by-guest", ATTENTIVE)
+    [visit] = stage.asks("receipt")["visits"]
+    assert visit["until"] is None

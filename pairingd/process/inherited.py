@@ -21,8 +21,7 @@ def reset_signals() -> None:
     """Ignore and block none, as daemon(7) asks of a daemon's start.
 
     With SIGCHLD ignored no process hears how its children end (waitpid(2)), and a shell cannot trap
-    a signal that was ignored at its start (POSIX, trap): a guest's role changes by SIGUSR1 and
-    SIGUSR2.
+    a signal that was ignored at its start (POSIX, trap): a guest's role changes by SIGURG.
     """
     for number in signal.valid_signals() - _PYTHON_IGNORES:
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pairingd.core.model import Access
 from pairingd.core.plan import ChangeRole
 from pairingd.reconcile.access.login import Login
-from pairingd.world.forced_command import ROLE_SIGNALS, forced_command, role_of
+from pairingd.world.forced_command import ROLE_SIGNAL, forced_command, role_of
 
 _POLL_INTERVAL_S = 0.02
 _SIGNAL_INTERVAL_S = 0.3  # a forced command that is just starting misses the first
@@ -39,9 +39,9 @@ async def change_roles(
     while waiting and now() < end and not interrupted():
         if now() >= ask_at:
             ask_at += _SIGNAL_INTERVAL_S
-            for pid, access in waiting.items():
+            for pid in waiting:
                 if command := commands[pid]:
-                    signal(pid, command, ROLE_SIGNALS[access])
+                    signal(pid, command, ROLE_SIGNAL)
                 logins[pid].attached = False  # until the guest is attached again
         await asyncio.sleep(_POLL_INTERVAL_S)
         for pid, access in [*waiting.items()]:

@@ -8,11 +8,11 @@ role         which of the first two a guest has, read and changed from outside
 """
 
 from pairingd.world.forced_command.role import (
-    ROLE_SIGNALS,
+    ROLE_SIGNAL,
     connection_of,
     forced_command,
     logged_in,
     role_of,
 )
 
-__all__ = ["ROLE_SIGNALS", "connection_of", "forced_command", "logged_in", "role_of"]
+__all__ = ["ROLE_SIGNAL", "connection_of", "forced_command", "logged_in", "role_of"]

@@ -14,8 +14,8 @@ no binding, hook or lock command of the host's tmux.conf, and no version of tmux
 keys count. What a write guest or the host types passes. The size of a guest's terminal reaches tmux
 only within the bounds below.
 
-SIGUSR1 makes the guest a write guest, SIGUSR2 a read guest: this becomes `join.sh` again. The end
-of either side is the end of both. Standard library only, and few modules of it: this starts with
+SIGURG means that the guest's role has changed: this becomes `join.sh` again. The end of either side
+is the end of both. Standard library only, and few modules of it: this starts with
 each guest (measured: 16 ms and 4 MB, of which the interpreter itself takes 9 ms and 3 MB).
 """
 
@@ -46,8 +46,8 @@ WELCOME = "pairing: you watch, read-only: what you type is not sent. Ctrl-C leav
 
 CLIENT_ENDED, GUEST_LEFT = -1, 0  # why it ended; otherwise the number of a signal
 
-_ROLE_CHANGES = (signal.SIGUSR1, signal.SIGUSR2)
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+_ROLE_CHANGE = signal.SIGURG  # role.py has the reason
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, _ROLE_CHANGE, signal.SIGWINCH)
 _RESIZE_INTERVAL_S = 0.1  # at least: each costs tmux a whole repaint
 _RESUME_INTERVAL_S = 0.2  # from the end of its drawing, or the last try
 _FAREWELL_S = 0.5  # for tmux to restore the screen
@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
         _become("farewell.sh", "0", "left", *target)
     if reason == CLIENT_ENDED:
         _become("farewell.sh", str(status), "", *target)
-    if reason in _ROLE_CHANGES:
+    if reason == _ROLE_CHANGE:
         os.environ["PAIRING_VISIT"] = "goes on"
         _become("join.sh", mark, confinement, python, tmux, socket, session)
     return status
@@ -279,7 +279,6 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> tuple[int, bytes]:
 
     Each keystroke and its echo pass here, so a turn does little while nothing is held up.
     """
-    own = {"read": signal.SIGUSR2, "write": signal.SIGUSR1}.get(role)
     os.set_blocking(pane.end, False)
     keys, drawn, resizes = Keys(role), b"", Resizes(pane)
     ready, held_up = select.poll(), None
@@ -300,7 +299,7 @@ def _pass(guest: int, pane: Pane, signals: int, role: str) -> tuple[int, bytes]:
             else:
                 received = set(os.read(signals, _CHUNK))
                 resizes.pending = resizes.pending or signal.SIGWINCH in received
-                reason = min(received - {signal.SIGWINCH, own}, default=None)
+                reason = min(received - {signal.SIGWINCH}, default=None)
             if reason is not None:
                 return reason, drawn
         if drawn:

@@ -9,10 +9,8 @@
 # is tmux's own, so that a keystroke passes no further process; this one stays beside it and keeps
 # the size within bounds.
 # CONTROL_SOCKET is given if the host approves each visit: before that, no guest reaches tmux.
-# SIGUSR2 makes the guest a read guest.
+# SIGURG makes the guest a read guest.
 # The guest's words (TERM, SSH_ORIGINAL_COMMAND) are never expanded unquoted, nor run.
-
-trap '' USR1 USR2 # until there is somebody to change the role of
 
 if [ -z "$SSH_TTY" ]; then
     if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
@@ -81,8 +79,7 @@ set -m
 trap '' TTOU TTIN
 client= next=
 trap 'clamp; kill -WINCH "$client"' WINCH
-trap 'next=read; kill "$client"' USR2
-trap : USR1
+trap 'next=read; kill "$client"' URG
 trap 'kill -KILL "$client"; exit 1' HUP TERM
 
 # -N: never start a server, a session that has ended stays ended. -u: the guest's terminal is UTF-8.

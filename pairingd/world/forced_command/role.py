@@ -17,8 +17,9 @@ from pairingd.state.live import invitation_of
 
 _PS_TIMEOUT_S = 2.0
 _JOIN, _GLASS = "/join.sh", "/glass.py"  # and then MARK; after that glass.py has its role
-# To the forced command, which then attaches its guest again. `role_of` shows when that is done.
-ROLE_SIGNALS = {Access.WRITE: signal.SIGUSR1, Access.READ: signal.SIGUSR2}
+# To the forced command, which then attaches its guest again in the other role. `role_of` shows when
+# that is done. One that is just starting misses it, and does not end by it (signal(7)).
+ROLE_SIGNAL = signal.SIGURG
 
 
 def forced_command(sshd: int) -> int | None:
