@@ -181,9 +181,10 @@ class Pane(NamedTuple):
             return seconds >= _SILENT_LIVES_AFTER_S
         return seconds >= _LIVES_AFTER_S or (not confined and _edits_a_line(self.terminal))
 
-    def errors(self) -> PairingError | None:
+    def errors(self, *tmux: str) -> PairingError | None:
         """Errors in tmux.conf, if tmux shows them in the pane (3.3a does; 3.8 to a client that
-        attaches). Keys would go to that list and not to the program.
+        attaches). Keys would go to that list and not to the program. `tmux` is the command of the
+        session's own server: the user may have no other.
         """
         if not self.in_mode:
             return None
@@ -191,7 +192,7 @@ class Pane(NamedTuple):
         return PairingError(
             "tmux-conf",
             f"tmux found errors in {' and '.join(files)}",
-            f"to see them: {'; '.join(shell_words('tmux', 'source-file', file) for file in files)}",
+            f"to see them: {'; '.join(shell_words(*tmux, 'source-file', file) for file in files)}",
         )
 
     def failure(self, screen: str) -> PairingError:

@@ -188,7 +188,7 @@ class Session:
             time.sleep(_POLL_INTERVAL_S)
             pane = self._first_pane()
         if pane and not pane.dead:
-            if problem := pane.errors():
+            if problem := pane.errors(self.program, "-S", self._socket):
                 self._run("send-keys", "-X", "-t", f"{self._fresh}:", "cancel")
                 self.warnings.append(problem)
             pane = self._first_pane(*birth.released(self._fresh), ";")  # it may have just ended
