@@ -18,8 +18,7 @@ ONE_A_LINE = "it must hold one public key a line, as a .pub file does"
 _TYPE = r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa|webauthn-sk-ecdsa)-[a-z0-9][a-z0-9@.-]{1,60}"
 KEY_TYPE = re.compile(_TYPE, re.ASCII)
 # The length of the type comes first in a blob (RFC 4253 §6.6), and its upper bytes are zero.
-_KEY = re.compile(rf"(?:^|\s)({_TYPE})\s+AAAA", re.ASCII)
-_ANOTHER_KEY = re.compile(rf"{_TYPE}\s+AAAA", re.ASCII)  # perhaps with nothing before it
+_KEY = re.compile(rf"({_TYPE})\s+AAAA", re.ASCII)  # anywhere, as in quotes
 
 _MAX_FOREIGN_CHARS = 40  # of foreign text in a name
 
@@ -70,6 +69,13 @@ _BLOCKS = (
     ),
     (re.compile(r"-+BEGIN PGP "), Format("an OpenPGP key or message")),
     (re.compile(r"-+BEGIN (?:TRUSTED )?CERTIFICATE-"), Format("an X.509 certificate")),
+    (
+        re.compile(r"\{\\rtf"),
+        Format(
+            "text in RTF, as TextEdit saves it",
+            "save it as plain text (in TextEdit: Format > Make Plain Text)",
+        ),
+    ),
     (re.compile(r'\{|\[\s*(?:[{"\]]|$)'), Format("JSON")),  # not [HOST]:PORT of known_hosts
 )
 _BLOCK_ENDS = re.compile(r"-+ ?END |Private-(?:MAC|Hash):")
@@ -87,6 +93,8 @@ _OPTION = re.compile(
 _KNOWN_HOST = re.compile(
     r"@(?:cert-authority|revoked)\s+\S+|\|1\|\S+|localhost|[\w*?!\[\]-]*[.:,][\w*?:\[]\S*", re.ASCII
 )
+
+_QUOTES = "\"'`<\u2018\u201c\u201e\xab"  # and those of word processors
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _BYTE_ORDER_MARKS = (  # the longer first: UTF-16's begins UTF-32's
@@ -107,7 +115,7 @@ def lines(content: bytes) -> Iterator[tuple[int, str]]:
     for number, raw in enumerate(content.split(b"\n"), start=1):
         first, *rest = _decoded(raw).splitlines() or [""]
         for part in (first, *filter(_KEY.search, rest)):
-            line = part.strip(" \t\r\0\ufeff")
+            line = _visible(part)
             if in_block and not KEY_TYPE.match(line):
                 in_block = not _BLOCK_ENDS.match(line)
             elif line and not line.startswith("#"):
@@ -117,12 +125,12 @@ def lines(content: bytes) -> Iterator[tuple[int, str]]:
 
 def second_key(comment: str) -> bool:
     """Whether the comment of a key holds another key."""
-    return _ANOTHER_KEY.search(one_line(comment, len(comment))) is not None
+    return _KEY.search(one_line(comment, len(comment))) is not None
 
 
 def several_keys(text: str) -> bool:
     """Whether `text`, of one line or more, holds more than one key."""
-    return len(_ANOTHER_KEY.findall(text)) > 1
+    return len(_KEY.findall(text)) > 1
 
 
 def named(line: str) -> Format:
@@ -132,13 +140,12 @@ def named(line: str) -> Format:
     for begin, block in _BLOCKS:
         if begin.match(line):
             return block
-    words = line.split() or [""]
-    if KEY_TYPE.fullmatch(words[0].strip("\"'`<")):
-        return Format("a key in quotes", type=words[0].strip("\"'`<"))
-    key_type = next((word for word in words if KEY_TYPE.fullmatch(word)), "")
-    if not key_type:
+    key = _KEY.search(line)
+    if not key:
         return Format("a fingerprint") if _FINGERPRINT.search(line) else _UNKNOWN
-    before = line[: line.index(key_type)].strip()
+    key_type, before = key[1], line[: key.start()].strip()
+    if not before.strip(_QUOTES):
+        return Format("a key in quotes", type=key_type)
     if _OPTION.match(before):
         return Format("options before a key", type=key_type)
     if _KNOWN_HOST.fullmatch(before):
@@ -156,7 +163,11 @@ def whole(content: bytes) -> Format:
     if is_page(content):
         return Format("an HTML page")
     formats = (named(line) for _, line in lines(content))
-    return next((form for form in formats if form != _UNKNOWN), Format("something else"))
+    form = next((form for form in formats if form != _UNKNOWN), Format("something else"))
+    if content.startswith(_UTF8_MARK):  # which ssh-keygen refuses
+        piped = form.remedy.replace("-f {file}", "-f /dev/stdin")
+        form = Format(form.name, piped.replace("ssh-keygen", "tail -c +4 {file} | ssh-keygen"))
+    return form
 
 
 def is_page(content: bytes) -> bool:
@@ -174,6 +185,12 @@ def _encoding(content: bytes) -> str:
             if KEY_TYPE.search(text) or "BEGIN " in text or "PuTTY-User-Key" in text:
                 return name
     return ""
+
+
+def _visible(line: str) -> str:
+    """Without what cannot be seen at its ends, such as the zero-width spaces of chat programs."""
+    seen = [place for place, c in enumerate(line) if c.isprintable() and c != " "]
+    return line[seen[0] : seen[-1] + 1] if seen else ""
 
 
 def _decoded(line: bytes) -> str:

@@ -33,6 +33,7 @@ def test_a_file_in_another_encoding_is_named_with_iconv_s_name(
         (b'[\n  {\n    "id": 1\n  }\n]\n', "JSON"),
         (b'{"message": "Not Found"}', "JSON"),
         (b"[]", "JSON"),
+        (b"{\\rtf1\\ansi\n\\f0 ssh-ed25519 AAAA", "text in RTF, as TextEdit saves it"),
         (b"\x89PNG\0\0\n", "something else"),
         (b"", "something else"),
     ],
@@ -54,7 +55,13 @@ def test_a_file_without_a_key_is_named_by_the_first_line_that_has_a_name(
         (KEY.replace("", "\0"), "text in UTF-16"),
         ("hello", "not a public key"),
         ("", "not a public key"),
+        ("an ssh-ed25519 key", "not a public key"),
     ],
 )
 def test_a_line_is_named_by_the_text_before_its_key(line: str, name: str) -> None:
     assert named(line).name == name
+
+
+def test_a_byte_order_mark_is_cut_off_for_ssh_keygen() -> None:
+    form = whole(b"\xef\xbb\xbf---- BEGIN SSH2 PUBLIC KEY ----\n")
+    assert "tail -c +4 {file} | ssh-keygen -i -f /dev/stdin >" in form.remedy

@@ -195,6 +195,9 @@ class TestRefusedKeys:
             (b"ann " + ed25519(), "text before a key: ann"),
             (b"x" * 100 + b" " + ed25519(), "text before a key: " + "x" * 40),
             (b'"' + ed25519().strip() + b'"', "a key in quotes"),
+            ("\u201c".encode() + ed25519().strip() + "\u201d".encode(), "a key in quotes"),
+            (b'- "' + ed25519().strip() + b'"', 'text before a key: - "'),
+            (b"KEY='" + ed25519().strip() + b"'", "text before a key: KEY='"),
             (b"@revoked * " + ed25519(), KNOWN_HOSTS),
             (b"@cert-authority *.example.org " + ed25519(), KNOWN_HOSTS),
             (b"github.com " + ed25519(), KNOWN_HOSTS),
@@ -327,8 +330,11 @@ class TestList:
     def test_of_nothing_is_empty(self) -> None:
         assert parse_key_list(b"") == KeyList((), ())
 
-    def test_may_begin_with_a_byte_order_mark(self) -> None:
-        assert len(parse_key_list("\ufeff".encode() + ed25519()).keys) == 1
+    @pytest.mark.parametrize("unseen", ["\ufeff", "\u200b", "\u2060", "\xa0", "\ufeff\u200b "])
+    def test_may_begin_and_end_with_what_cannot_be_seen(self, unseen: str) -> None:
+        """A byte order mark, or what a chat program puts there."""
+        text = f"{unseen}{ed25519().decode()}{unseen}"
+        assert len(parse_key_list(text.encode()).keys) == 1
 
     @pytest.mark.parametrize(
         "separator", ["\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\n\ufeff"]
@@ -347,6 +353,8 @@ class TestList:
         assert len(parse_key_list(ed25519(1) + b"\x85" + ed25519(2)).keys) == 2
         options = parse_key_list(ed25519(1) + b"\x0bno-pty " + ed25519(2))
         assert [line.reason for line in options.refused] == ["options before a key"]
+        quotes = parse_key_list(ed25519(1) + b'\x0b"' + ed25519(2) + b'"')
+        assert [line.reason for line in quotes.refused] == ["a key in quotes"]
 
     def test_a_comment_may_hold_a_separator(self) -> None:
         parsed = parse_key_list("\u2028".join([ed25519(1, "ann").decode(), "home"]).encode())

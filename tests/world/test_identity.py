@@ -569,10 +569,9 @@ class TestFile:
         error = await failure(IdentityProviders({}), guest(f"file:{path}"))
         assert error.code == "not-a-key-list"
         assert f"ssh-keygen -i{option} -f " in error.hint
-        if not bom:  # ssh-keygen itself refuses one
-            converted = await run_hint(error.hint, tmp_path)
-            fetched = await IdentityProviders({}).keys(guest(f"file:{converted}"))
-            assert fetched.keys[0].bits == 3072
+        converted = await run_hint(error.hint, tmp_path)
+        fetched = await IdentityProviders({}).keys(guest(f"file:{converted}"))
+        assert fetched.keys[0].bits == 3072
 
     @pytest.mark.parametrize(
         ("content", "name"),
@@ -584,6 +583,10 @@ class TestFile:
             (b"-----BEGIN CERTIFICATE-----\nAA\n", "an X.509 certificate"),
             (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nAA\n", "an OpenPGP key"),
             (b"256 SHA256:" + b"A" * 43 + b" ann (ED25519)\n", "a fingerprint"),
+            (
+                b"{\\rtf1\\ansi\\cocoartf2639\n\\f0\\fs24 \\cf0 " + ed25519() + b"}",
+                "text in RTF",
+            ),
         ],
     )
     async def test_of_something_else_is_named(
