@@ -264,8 +264,18 @@ class TestFetch:
             ("socks5://127.0.0.1:1080", "speaks SOCKS, which needs the Python package socksio"),
             ("socks5h://127.0.0.1:1080", "speaks SOCKS, which needs the Python package socksio"),
             ("socks4://127.0.0.1:1080", "is not an http:// or https:// proxy"),
-            ("http://[::1", "is not an http:// or https:// proxy"),
-            ("http://127.0.0.1:x", "is not an http:// or https:// proxy"),
+            ("socks://127.0.0.1:1080", "is not an http:// or https:// proxy"),
+            ("http://[::1", "its address is not http://[NAME:PASSWORD@]HOST:PORT"),
+            ("http://127.0.0.1:x", "its address is not http://[NAME:PASSWORD@]HOST:PORT"),
+            ("http://127.0.0.1:99999", "its address is not http://[NAME:PASSWORD@]HOST:PORT"),
+            (
+                "http://ann:se#cret@127.0.0.1:3128",
+                "its address is not http://[NAME:PASSWORD@]HOST:PORT",
+            ),
+            (
+                "http://ann:se/cret@127.0.0.1:3128",
+                "its address is not http://[NAME:PASSWORD@]HOST:PORT",
+            ),
         ],
     )
     async def test_names_a_proxy_that_cannot_be_used_in_a_whole_sentence(
@@ -275,7 +285,9 @@ class TestFetch:
         error = await failure(providers)
         assert "all_proxy" in error.message
         assert error.message.endswith(expected)
-        assert "all_proxy" in error.hint
+        assert "cret" not in f"{error.message}{error.hint}"
+        # Where https_proxy is set, it counts.
+        assert ("https_proxy" if "SOCKS" in expected else "all_proxy") in error.hint
 
 
 async def failure(providers: IdentityProviders) -> IdentityError:

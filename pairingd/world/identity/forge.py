@@ -15,6 +15,7 @@ from pairingd import __version__
 from pairingd.core.guest import Guest, parse_guest
 from pairingd.core.key_formats import Format
 from pairingd.core.model import Problem
+from pairingd.core.ports import MAX_PORT
 from pairingd.core.refusal import Refused
 from pairingd.errors import IdentityError
 from pairingd.process.event_loop import in_own_thread
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 5
 CONNECT_LIMIT_S = 5.0
 WHOLE_LIMIT_S = 10.0
+_PROXY_FORM = "http://[NAME:PASSWORD@]HOST:PORT"
 
 
 class Answer(Struct, frozen=True):
@@ -141,7 +143,7 @@ class Forge:
             client = httpx.AsyncClient(
                 verify=trusted or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
                 trust_env=False,
-                proxy=httpx.Proxy(proxy.url, ssl_context=over_tls) if proxy else None,
+                proxy=_through(proxy, over_tls) if proxy else None,
                 timeout=httpx.Timeout(self._whole_seconds, connect=self._connect_seconds),
                 headers={
                     "User-Agent": f"pairing/{__version__}",
@@ -169,11 +171,27 @@ class Forge:
         return self._trusted
 
 
+def _through(proxy: Proxy, over_tls: ssl.SSLContext | None) -> httpx.Proxy:
+    """Raises ValueError or httpx.InvalidURL for an address that cannot be used."""
+    import httpx
+
+    through = httpx.Proxy(proxy.url, ssl_context=over_tls)
+    if (through.url.port or 0) > MAX_PORT:  # httpx itself would fail on connecting
+        raise ValueError("not a port")
+    return through
+
+
 def _unusable(guest: Guest, proxy: Proxy | None, error: Exception) -> IdentityError:
     """SOCKS needs socksio: without it httpx raises ImportError."""
     if proxy and isinstance(error, ImportError):
         cause = f"{proxy} speaks SOCKS, which needs the Python package socksio"
-        remedy = f"set HTTPS_PROXY to an HTTP proxy, or install socksio; or {proxy.remedy}"
+        remedy = (
+            "set https_proxy to an http:// proxy, or install that: pipx inject pairctl socksio; "
+            "then pairctl restart"
+        )
+    elif proxy and proxy.url.lower().startswith(("http:", "https:")):
+        cause = f"{proxy} cannot be used: its address is not {_PROXY_FORM}"
+        remedy = f"{proxy.remedy}; in a password write %23 for #, %2F for / and %3F for ?"
     else:
         cause, remedy = (
             f"{proxy} is not an http:// or https:// proxy",
