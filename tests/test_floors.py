@@ -146,6 +146,7 @@ def test_the_client_imports_only_the_allowed_modules_of_the_daemon() -> None:
             "pairingd.state.leftovers",
             "pairingd.account",
             "pairingd.box",
+            "pairingd.process.environment",
             "pairingd.process.lock",
             "pairingd.process.foreign",
             "pairingd.process.inherited",

@@ -179,6 +179,7 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
                     _undo(client, session)
                 with contextlib.suppress(PairingError):
                     session.settle()
+            _explain(refused, client.hello["pid"])
             raise
         try:
             reply = _seen_from_here(client, reply, steps)
@@ -191,6 +192,16 @@ def _invite(args: Namespace) -> tuple[Any, Session]:
                 {"code": warning.code, "message": warning.message, "hint": warning.hint}
             )
     return reply, session
+
+
+def _explain(refused: BaseException, daemon: int) -> None:
+    """Have the hint of a daemon that reached no forge name what this terminal has and it lacks."""
+    if not isinstance(refused, PairingError) or refused.code != "forge-unreachable":
+        return
+    from pairingd.process import environment  # late, as a forge that answers is the rule
+
+    if other := environment.compared(daemon):
+        refused.hint = f"{other.message}: {other.hint}"
 
 
 def _session(client: Client) -> Session:

@@ -15,6 +15,7 @@ from pairingd.doctor.home import LOCAL_NETWORK_DENIED
 from pairingd.doctor.machine import macos
 from pairingd.errors import GatewayError, IdentityError
 from pairingd.home import config
+from pairingd.process import environment
 from pairingd.world.identity import IdentityProviders, clock_problem
 
 # The user whose keys are fetched; a reply that there is no such user is fine too.
@@ -23,7 +24,9 @@ _ANSWERS = frozenset({"no-such-user", "no-keys", "no-acceptable-keys"})
 
 
 async def forges(subject: Subject) -> AsyncIterator[Finding]:
-    """GitHub, and the forges that config.toml names."""
+    """GitHub, and the forges that config.toml names, from this terminal."""
+    if subject.daemon.pid and (other := environment.compared(subject.daemon.pid)):
+        yield Finding.warn("forge", other.message, other.hint)
     providers = subject.settings.config.providers
     given = {key.split(".")[1] for key in subject.settings.given if key.startswith("providers.")}
     client = IdentityProviders(providers)

@@ -116,6 +116,23 @@ def test_start_reports_why_the_service_does_not_start(manager: Manager, host: Ho
     }
 
 
+def test_a_proxy_of_the_terminal_reaches_the_service_by_the_printed_commands(
+    manager: Manager, host: Host
+) -> None:
+    keys_url = "https://127.0.0.1:9/{name}.keys"  # nobody listens, there and at the proxy
+    host.configure(f'[router]\nenabled = false\n[providers.work]\nkeys_url = "{keys_url}"\n')
+    host.pairctl("install")
+    terminal = ("HTTPS_PROXY=http://127.0.0.1:10", f"PAIRING_HOME={host.home}")
+    invite = (*terminal, "pairctl", "invite", "work:ann", "--json")
+    error = json.loads(manager.place.run(*invite, check=False).stdout)["error"]
+    assert "127.0.0.1: Connection refused" in error["message"]
+    cause, _, remedy = error["hint"].partition(": ")
+    assert "HTTPS_PROXY" in cause
+    manager.place.run(*terminal, "sh", "-c", remedy)
+    error = json.loads(manager.place.run(*invite, check=False).stdout)["error"]
+    assert "the proxy http://127.0.0.1:10 (HTTPS_PROXY)" in error["message"]
+
+
 def test_the_unit_passes_systemds_own_check(manager: Manager, host: Host) -> None:
     host.pairctl("install")
     manager.place.run("systemd-analyze", "--user", "verify", UNIT)
