@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pairingd.errors import GatewayError
 
-NO_CODE = -1  # of a refusal without a code of its protocol
+NO_CODE = 1 << 40  # of a refusal without a code of its protocol; no router's has as many digits
 SAME_PORT_HINT = (
     "forward the port there by hand; or set [door] port, and invite with the same --port"
 )

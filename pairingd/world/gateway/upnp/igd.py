@@ -23,9 +23,8 @@ _MAX_ROWS = 200
 _UNKNOWN_STATUS = Status("", 0)
 _CONNECTED = frozenset({"Connected", "Up"})
 
-# The result of an action: 0 for done, or a code that is none of UPnP's for what has no code.
-DONE, NO_CODE, SILENT = 0, refusals.NO_CODE, -2
-_OWN_CODES = frozenset({DONE, NO_CODE, SILENT})
+# The result of an action: 0 for done, or a code that no router can send for what has no code.
+DONE, NO_CODE, SILENT = 0, refusals.NO_CODE, refusals.NO_CODE + 1
 
 
 class Unread(Exception):
@@ -123,7 +122,7 @@ class Igd(Struct):
         try:
             await self._ask(call)
         except Fault as fault:
-            return NO_CODE if fault.code in _OWN_CODES else fault.code
+            return fault.code or NO_CODE
         except OSError:
             return SILENT
         return DONE

@@ -110,7 +110,7 @@ def output(text: str, action: str) -> dict[str, str]:
     code = first(answer, "errorCode")
     if code is not None or first(answer, "Fault") is not None:
         number = code.text if code is not None else ""
-        raise Fault(int(number) if re.fullmatch(r"-?\d{1,5}", number, re.ASCII) else 0)
+        raise Fault(int(number) if re.fullmatch(r"-?\d{1,10}", number, re.ASCII) else 0)
     response = first(answer, f"{action}Response")
     if response is None:
         raise BadAnswer(f"the router's answer is not one to {action}")

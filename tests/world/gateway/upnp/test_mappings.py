@@ -608,7 +608,7 @@ async def test_a_router_that_is_slow_with_each_answer_is_used(igd: FakeIgd) -> N
     assert igd.counts["GetExternalIPAddress"] == 0
 
 
-@pytest.mark.parametrize("code", [899, 999, -911, 12345])
+@pytest.mark.parametrize("code", [899, 999, -1, -2, -911, 12345, 0xFFFFFC71, -0x80000000])
 async def test_a_router_s_own_code_keeps_its_number(igd: FakeIgd, code: int) -> None:
     igd.failing["AddPortMapping"] = code
     error = await refused(igd)
