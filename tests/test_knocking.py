@@ -46,12 +46,14 @@ def lines(stage: Stage, kind: str) -> list[dict[str, Any]]:
 
 def test_a_refused_key_is_shown_as_not_the_guest_s(stage: Stage) -> None:
     guest, port = invited(stage, "octocat")
-    host = attached_host(stage, columns=160)
-    host.shows("[pairing]")
+    wide, narrow = attached_host(stage, columns=160), attached_host(stage, columns=80)
+    for host in (wide, narrow):
+        host.shows("[pairing]")
     stranger = stage.guest("stranger")
     key, right = fingerprint(stage, stranger), fingerprint(stage, guest)
     assert stranger.runs(port=port).returncode == 255
-    host.shows(f"refused, not github:octocat's key: {key}")
+    wide.shows(f"see pairctl status: not github:octocat's key, {key}")
+    narrow.shows("refused 127.0.0.1; ask for ssh -i, see pairctl status")
     [knock] = until(lambda: knocking(stage), "the knock is in status")
     assert (knock["peer"], knock["fingerprints"], knock["times"]) == ("127.0.0.1", [key], 1)
     assert knock["banned_until"] is None

@@ -80,9 +80,9 @@ def refused(session: Session | None, attempt: Attempt, now: float) -> Meaning:
     if len(offered) > 1:
         subject, verb = f"none of its {len(offered)} keys", "belongs"
     text += f"{subject} {_named(offered)} {verb} to {owners or 'a guest'}"
-    short = f"refused, not {_possessive(names)} key: {offered[0]}"
-    remedy = "ask for ssh -i, see pairctl status"
-    short += f", {attempt.peer}; {remedy}"
+    # The remedy first: a narrow status line has no room for what follows.
+    short = f"refused {attempt.peer}; ask for ssh -i, see pairctl status"
+    short += f": not {_possessive(names)} key, {offered[0]}"
     return Meaning(text, _with_the_key(live), short, keys=offered[:MAX_SHOWN_KEYS])
 
 
@@ -91,7 +91,8 @@ def banned(peer: str, ban: Ban) -> Meaning:
     seconds = format_duration(int(ban.seconds))
     text = f"{source_of(peer)} is kept out for {seconds}: too many of its logins failed"
     hint = "if it is a guest: have them wait, then connect with the invited key: ssh -i PATH"
-    return Meaning(text, hint, f"{text}; pairctl status shows its keys")
+    short = f"{source_of(peer)} is kept out for {seconds}; pairctl status shows its keys"
+    return Meaning(text, hint, short)
 
 
 def _has_any_of(invitation: Invitation, offered: tuple[str, ...]) -> bool:

@@ -16,7 +16,6 @@ from pairingd.core.text import is_one_column
 NEWS = "@pairing-news"
 PERCENT = "@pairing-percent"  # tmux expands strftime(3) in a format once for each of its levels
 GUESTS = "@pairing-guests"  # the names of the guests' clients, with spaces around each
-MAX_COLUMNS = 100
 LONG_NAME_COLUMNS = 16
 
 _WINDOW_FROM = 60

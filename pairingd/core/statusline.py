@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from pairingd.core.news import LONG_NAME_COLUMNS, MAX_COLUMNS, NEWS, message, short_name
+from pairingd.core.news import LONG_NAME_COLUMNS, NEWS, message, short_name
 
 # Columns of a client from which the size applies, and the most that our part then takes.
 WIDTHS = {"wide": (120, 60), "medium": (80, 38), "narrow": (0, 26)}
 LEFT_COLUMNS = 19  # for the session's name and one window beside our part and the user's
-MAX_RIGHT = MAX_COLUMNS + 2  # columns of our part: a message, a space before it, the mark of a cut
+MAX_RIGHT = 300  # columns of our part; what pairing says to a host is shorter
 
 LINE = "@pairing-line-"
 THEIRS = "@pairing-theirs"

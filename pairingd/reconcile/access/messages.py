@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection
 
-from pairingd.core.news import MAX_COLUMNS, Forms, for_host
+from pairingd.core.news import Forms, for_host
 from pairingd.errors import WorldError
 from pairingd.reconcile.access.confinement import Confinement
 from pairingd.reconcile.access.local_time import localized
@@ -23,10 +23,10 @@ _GUEST_MESSAGE_S = 12.0
 class Messages:
     """Shows messages to the host on all of their terminals, and to a guest on theirs.
 
-    It uses the status line, because a terminal stands still while tmux shows a message; it uses a
-    tmux message only if there is no status line, or the text does not fit there. It sends them one
-    by one, so many guests at once do not start many tmux clients. `connections` has the present
-    ones: a terminal that came through one of them is not the host's.
+    It uses the status line, because a terminal stands still while tmux shows a message, which is
+    gone before a long one is read; it uses a tmux message only if there is no status line. It sends
+    them one by one, so many guests at once do not start many tmux clients. `connections` has the
+    present ones: a terminal that came through one of them is not the host's.
     """
 
     def __init__(
@@ -91,9 +91,8 @@ class Messages:
         self, clients: list[str], forms: Forms, seconds: float, whole: str = ""
     ) -> None:
         """`whole` is what a tmux message shows in the place of the longest form."""
-        whole = whole or forms[0]
-        if len(whole) > MAX_COLUMNS or not await self._line.announce(clients, forms, seconds):
-            await self._tell(clients, whole)
+        if not await self._line.announce(clients, forms, seconds):
+            await self._tell(clients, whole or forms[0])
 
     async def _tell(self, clients: list[str], text: str) -> None:
         try:
