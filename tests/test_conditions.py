@@ -157,6 +157,22 @@ def test_a_once_visit_is_the_only_one_of_all_connections(stage: Stage) -> None:
     assert kinds(stage).count("joined") == before + 1
 
 
+def test_once_the_one_visit_has_begun_the_host_reads_that_no_command_works(stage: Stage) -> None:
+    guest = stage.guest("octocat")
+    invited(stage, "octocat", "--once")
+    guest.joins().shows("one visit only")
+    until(lambda: stage.asks("receipt")["visits"], "the visit is there")
+    error = refusal(stage, "invite", "--show", "octocat", "--no-copy", status=1)
+    assert (error["code"], error["hint"].endswith("pairctl invite github:octocat")) == (
+        "used-up",
+        True,
+    )
+    assert guest.runs().returncode == 255
+    [knock] = until(lambda: stage.asks("status").get("knocking", []), "the knock is in status")
+    assert knock["message"].endswith("whose one visit has begun")
+    assert knock["hint"] == error["hint"]
+
+
 def session_over(stage: Stage, socket: Path) -> Terminal:
     """Another session of that connection: ssh(1), -S."""
     return stage.terminal("ssh", "-F", "none", "-S", str(socket), "-tt", "host.invalid")

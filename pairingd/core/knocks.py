@@ -101,17 +101,19 @@ def _has_any_of(invitation: Invitation, offered: tuple[str, ...]) -> bool:
 
 def _of_a_guest(invitation: Invitation, now: float) -> tuple[str, str]:
     """Return why an invited key was refused, and what helps."""
+    command = shell("pairctl", "invite", invitation.guest)
     if invitation.is_scheduled(now):
         return (
             f"who may enter from {utc(invitation.conditions.opens_at or 0)} on",
             "have them come then",
         )
+    if invitation.live and invitation.rights.used:
+        return "whose one visit has begun", f"once they have left: {command}"
     if invitation.live:
         return (
             "but it did not sign with it",
             f"if it is them, have them try again: {_show(invitation)}",
         )
-    command = shell("pairctl", "invite", invitation.guest)
     return (
         f"whose invitation is over ({invitation.standing.value})",
         f"to invite them again: {command}",

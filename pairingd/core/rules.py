@@ -229,22 +229,26 @@ def _visited(state: State, event: Visit, now: float) -> State:
         return state
     match event:
         case Came():
-            if invitation.conditions.once and invitation.came_at:
-                raise Refused(
-                    "used-up",
-                    f"{invitation.guest} was invited for one visit, and it has begun",
-                    "invite them again",
-                )
+            if invitation.rights.used:
+                raise used_up(invitation.guest)
             state = _changed(state, invitation.id, came_at=invitation.came_at or floor(now))
             return _active(state, invitation, floor(now))
         case Went():
-            if invitation.conditions.once and invitation.came_at:
+            if invitation.rights.used:
                 return _over(state, (invitation.id,), Standing.ENDED, now, Cause.USED)
             return _active(state, invitation, floor(now))
         case Active(at=at):
             return _active(state, invitation, at)
         case Dialing(dial=dial):
             return _changed(state, invitation.id, dial=dial)
+
+
+def used_up(guest: str) -> Refused:
+    return Refused(
+        "used-up",
+        f"{guest} was invited for one visit, and it has begun",
+        f"once they have left: {shell('pairctl', 'invite', guest)}",
+    )
 
 
 def _active(state: State, invitation: Invitation, at: int) -> State:

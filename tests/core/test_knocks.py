@@ -64,6 +64,11 @@ def test_a_failed_login_names_the_guests_to_whom_its_keys_do_not_belong(
             "is github:octocat's, who may enter from 2027-01-15T08:01:00Z on",
             "have them come then",
         ),
+        (
+            replace(invitation(conditions=Conditions(once=True)), came_at=START),
+            "is github:octocat's, whose one visit has begun",
+            "once they have left: pairctl invite github:octocat",
+        ),
         (OCTOCAT, "is github:octocat's, but it did not sign with it", "if it is them"),
     ],
 )
