@@ -1,7 +1,7 @@
 """What people type.
 
 run.py         one command, and the exit code
-arguments.py   every command, its options and its help; help_format.py its columns
+arguments.py   every command, its options and its help, by argument_parser.py
 word_order.py  options between a command's other words
 guesses.py     what a mistyped line means
 values.py      what the values of arguments may be

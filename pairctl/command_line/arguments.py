@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from pairctl.accounts import arguments as of_accounts
 from pairctl.command_line import guesses, values, word_order
-from pairctl.command_line.help_format import Help
+from pairctl.command_line.argument_parser import HelpWanted, Missing, Parser
 from pairctl.failures import Usage
-from pairingd.core.text import quoted, shell
+from pairingd.core.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,41 +59,6 @@ _EXAMPLES = {
 }
 
 
-class _HelpWanted(Exception):
-    """argparse has come to --help."""
-
-    def __init__(self, of: argparse.ArgumentParser) -> None:
-        super().__init__()
-        self.of = of
-
-
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, formatter_class=Help, allow_abbrev=False)
-        # No option begins with a digit: -5m is a duration, and is rejected as one.
-        self._negative_number_matcher = re.compile(r"-\d")
-
-    def print_help(self, _: Any = None) -> NoReturn:
-        raise _HelpWanted(self)
-
-    def error(self, message: str) -> NoReturn:
-        message = message.replace(": ignored explicit argument", " takes no value:")
-        raise Usage("usage", message, f"{self.prog} --help")
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As argparse does, in our words, and without listing all commands."""
-        if action.dest == "command" and value not in (known := list(action.choices or ())):
-            raise Usage("usage", f"unknown command {quoted(value)}", guesses.command(value, known))
-        if action.dest == "access":  # checked together with the guest: they may be swapped
-            return
-        if action.choices is not None and value not in action.choices:
-            *others, last = action.choices
-            close = guesses.nearest(value, action.choices, cutoff=0.6)
-            hint = f"{self.prog} {close or '--help'}"
-            cause = f"not {', '.join(others)} or {last}: {quoted(value)}"
-            raise Usage("usage", cause, f"did you mean: {hint}" if close else hint)
-
-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """`command`, `json` and the command's own options. With --help the command is `help`, and
     `help` its text. Raises Usage.
@@ -103,18 +67,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     corrected = _ordered(root, guesses.words(argv))
     try:
         args, unknown = root.parse_known_args(corrected, argparse.Namespace(json=False))
-    except _HelpWanted as wanted:
+    except HelpWanted as wanted:
         return _help(root, corrected, wanted.of)
+    except Missing:
+        _reject_options(root, _command(corrected), corrected)
+        raise
     if unknown := [word for word in unknown if word != "--"]:
         raise _unexpected(root, args, unknown)
     _read(args)
     return args
 
 
+def _command(argv: Sequence[str]) -> str | None:
+    return next((word for word in argv if not word.startswith("-")), None)
+
+
 def _ordered(root: argparse.ArgumentParser, argv: list[str]) -> list[str]:
-    at = next((at for at, word in enumerate(argv) if not word.startswith("-")), len(argv)) + 1
-    options = _options(root, argv[at - 1] if at <= len(argv) else None)
-    return [*argv[:at], *word_order.options_first(argv[at:], options)]
+    command = _command(argv)
+    at = argv.index(command) + 1 if command else len(argv)
+    return [*argv[:at], *word_order.options_first(argv[at:], _options(root, command))]
 
 
 def _read(args: argparse.Namespace) -> None:
@@ -134,6 +105,8 @@ def _read(args: argparse.Namespace) -> None:
             args.access = guesses.access(args.guest, args.access)
         case "status" if args.limit and not args.all:
             raise Usage("usage", "-n limits the past invitations", "pairctl status --all -n 20")
+        case "status" if args.line and args.all:
+            raise Usage("usage", "--line has no past invitations", "pairctl status --all")
         case _:
             pass
 
@@ -151,13 +124,20 @@ def _help(
 ) -> argparse.Namespace:
     """Argparse does not read on after --help."""
     command = of.prog.removeprefix(root.prog).strip() or None
-    known = {*_options(root, None), *_options(root, command)}
     words = word_order.before_dashes(argv)
-    options = [word for word in words if word_order.is_option(word)]
-    if unknown := [word for word in options if _option_name(word) not in known]:
-        raise _unexpected(root, argparse.Namespace(command=command), unknown)
+    _reject_options(root, command, words)
     text = of.format_help().rstrip("\n")
     return argparse.Namespace(command="help", version=False, json="--json" in words, help=text)
+
+
+def _reject_options(
+    root: argparse.ArgumentParser, command: str | None, words: Sequence[str]
+) -> None:
+    """Raise Usage for options that the command does not have."""
+    known = {*_options(root, None), *_options(root, command)}
+    options = [word for word in word_order.before_dashes(words) if word_order.is_option(word)]
+    if unknown := [word for word in options if _option_name(word) not in known]:
+        raise _unexpected(root, argparse.Namespace(command=command), unknown)
 
 
 def _option_name(word: str) -> str:
@@ -167,17 +147,8 @@ def _option_name(word: str) -> str:
 def _unexpected(
     root: argparse.ArgumentParser, args: argparse.Namespace, unknown: Sequence[str]
 ) -> Usage:
-    command = args.command
     plural = "s" if len(unknown) > 1 else ""
-    hint = " ".join(["pairctl", *filter(None, [command]), "--help"])
-    option = next((word for word in unknown if word.startswith("-")), "")
-    if option and (close := guesses.option(option, _options(root, command))):
-        hint = f"did you mean {close}? {hint} lists the options"
-    elif command == "end" and not option:
-        whom = "these guests" if plural else "one guest"
-        hint = f"to remove {whom}: {shell('pairctl', 'revoke', *unknown)}"
-    elif command == "extend" and not option and getattr(args, "duration", None):
-        hint = guesses.spaced(args.guest, args.duration, unknown) or hint
+    hint = guesses.unexpected(vars(args), unknown, _options(root, args.command))
     return Usage("usage", f"unexpected argument{plural} {' '.join(map(quoted, unknown))}", hint)
 
 
@@ -190,12 +161,12 @@ def _options(root: argparse.ArgumentParser, command: str | None) -> dict[str, ar
 
 
 def parser() -> argparse.ArgumentParser:
-    common = _Parser(add_help=False)
+    common = Parser(add_help=False)
     # SUPPRESS: else the command's default would undo a --json before the command.
     common.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document"
     )
-    root = _Parser(
+    root = Parser(
         prog="pairctl",
         description="Host a pairing session on this machine: the guest needs only ssh.",
         epilog="example:\n  pairctl invite octocat --ttl 2h\n\n"

@@ -16,7 +16,8 @@ from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 # Other names of commands.
 _SYNONYMS = {"kick": "revoke", "list": "status", "ls": "status", "who": "status"}
@@ -58,6 +59,7 @@ _OPTIONS = {
     "-p": "--port",
     "-w": "--watch",
 }
+_EVERYBODY = frozenset({"all", "everybody", "everyone"})
 _ROLES = {
     **dict.fromkeys(("read", "read-only", "readonly", "ro", "r", "view", "watch"), "read"),
     **dict.fromkeys(("reader", "viewer"), "read"),
@@ -127,6 +129,25 @@ def option(word: str, known: Iterable[str]) -> str:
     return f"--{match}" if match else ""
 
 
+def unexpected(args: Mapping[str, Any], unknown: Sequence[str], known: Iterable[str]) -> str:
+    """The hint for words that a command does not take. `args` has what it was given beside them,
+    and `known` are its options.
+    """
+    name = args["command"]
+    help_ = " ".join(["pairctl", *filter(None, [name]), "--help"])
+    if name in {"end", "revoke"} and all(word.lstrip("-") in _EVERYBODY for word in unknown):
+        return "to remove everybody: pairctl end"
+    if given := next((word for word in unknown if word.startswith("-")), ""):
+        close = option(given, known)
+        return f"did you mean {close}? {help_} lists the options" if close else help_
+    if name == "end":
+        whom = "these guests" if len(unknown) > 1 else "one guest"
+        return f"to remove {whom}: {shell('pairctl', 'revoke', *unknown)}"
+    if name == "extend" and args.get("duration"):
+        return _spaced(args["guest"], args["duration"], unknown) or help_
+    return help_
+
+
 def nearest(word: str, known: Iterable[str], *, cutoff: float) -> str:
     """The only one that begins with `word`, or else the most similar one; "" if none is."""
     from difflib import get_close_matches
@@ -185,7 +206,7 @@ def _swapped_time(guest: str, text: str) -> Usage:
     )
 
 
-def spaced(guest: str, text: str, more: Sequence[str]) -> str:
+def _spaced(guest: str, text: str, more: Sequence[str]) -> str:
     """The hint for `pairctl extend GUEST 1h 30m`, or for one with a preposition; else ""."""
     joined = "".join(word for word in [text, *more] if word not in _JOINING)
     if re.fullmatch(_CLOCK, joined):
