@@ -21,6 +21,7 @@ from pairingd.core.addresses import ip_version, parse_address
 from pairingd.core.key_formats import several_keys
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key, type_of
 from pairingd.core.model import Key
+from pairingd.core.news import distinct_part, short_name
 from pairingd.core.ports import MAX_PORT
 from pairingd.core.refusal import Refused
 from pairingd.core.text import quoted, shell
@@ -180,6 +181,7 @@ def _named_by(query: str, provider: str) -> frozenset[str]:
 def find(query: str, identities: Sequence[str]) -> str:
     """Return the identity that `query` names. Raises Refused `no-such-guest`, `ambiguous-guest`."""
     matching = [identity for identity in identities if matches(query, identity)]
+    matching = matching or [identity for identity in identities if _is_shown_as(query, identity)]
     if len(matching) == 1:
         return matching[0]
     if matching:
@@ -189,6 +191,12 @@ def find(query: str, identities: Sequence[str]) -> str:
             f"name one in full: {', '.join(matching)}",
         )
     raise Refused("no-such-guest", f"no live guest is called {quoted(query)}", _who(identities))
+
+
+def _is_shown_as(query: str, identity: str) -> bool:
+    """Whether it is that guest's name in a status line, cropped or not."""
+    shown = {short_name(identity, len(query)), distinct_part(identity)}
+    return query != "…" and query in shown
 
 
 def is_loopback(host: str) -> bool:

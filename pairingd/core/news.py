@@ -21,7 +21,6 @@ LONG_NAME_COLUMNS = 16
 _WINDOW_FROM = 60
 _SESSION = 10  # columns of tmux's own `[pairing] `
 _BESIDE, _BESIDE_WITH_WINDOW = _SESSION + 2, _SESSION + 11  # with a space and the mark of a cut
-_KEY = "key:SHA256:"
 _PLAIN_NAME = re.compile(r"[\w/.:-]+", re.ASCII)
 
 Forms = tuple[str, ...]
@@ -86,13 +85,18 @@ def _host_line(messages: Sequence[Forms]) -> _Line:
 
 def short_name(guest: str, longest: int) -> str:
     """Return the guest's name in at most `longest` characters of one column each."""
-    name = guest.removeprefix("github:")
-    if name.startswith(_KEY):
-        name = f"key:{name.removeprefix(_KEY)}"
-    elif "/" in name:  # a path or a URL: its end says more
-        name = name.rstrip("/").rpartition("/")[2] or name
-    fit = "".join(c if is_one_column(c) else "?" for c in name)
+    fit = "".join(c if is_one_column(c) else "?" for c in distinct_part(guest))
     return fit if len(fit) <= longest else f"{fit[: longest - 1]}…"
+
+
+def distinct_part(guest: str) -> str:
+    """Return what of the guest's name tells them apart from others."""
+    name = guest.removeprefix("github:")
+    if name.startswith("key:"):
+        return f"key:{name.removeprefix('key:SHA256:')}"
+    if "/" in name:  # a path or a URL: its end says more
+        return name.rstrip("/").rpartition("/")[2] or name
+    return name
 
 
 def _is_among(clients: str) -> str:

@@ -350,6 +350,34 @@ class TestFind:
     def test_a_full_identity_is_never_ambiguous(self) -> None:
         assert find("gitlab:ann", ["github:ann", "gitlab:ann"]) == "gitlab:ann"
 
+    @pytest.mark.parametrize(
+        ("query", "identity"),
+        [
+            ("anns laptop.pub", "file:/home/mark/anns laptop.pub"),
+            ("anns lap…", "file:/home/mark/anns laptop.pub"),
+            ("鍵.pub", "file:/home/mark/鍵.pub"),
+            ("?.pub", "file:/home/mark/鍵.pub"),
+            ("ann.keys", "https://example.org/ann.keys"),
+            (f"key:{FINGERPRINT[7:18]}…", f"key:{FINGERPRINT}"),
+            ("octo…", "github:octocat"),
+        ],
+    )
+    def test_takes_a_name_as_the_status_line_shows_it(self, query: str, identity: str) -> None:
+        assert find(query, ["github:hubot", identity]) == identity
+
+    @pytest.mark.parametrize("query", ["", "…", "octo", "anns laptop", "octocat…"])
+    def test_takes_no_other_part_of_a_name(self, query: str) -> None:
+        with pytest.raises(Refused) as caught:
+            find(query, ["github:octocat", "file:/home/mark/anns laptop.pub"])
+        assert caught.value.code == "no-such-guest"
+
+    def test_an_identity_goes_before_what_is_shown(self) -> None:
+        live = ["github:ann", "file:/home/mark/ann", "https://example.org/bob", "file:/bob"]
+        assert find("ann", live) == "github:ann"
+        with pytest.raises(Refused) as caught:
+            find("bob", live)
+        assert caught.value.code == "ambiguous-guest"
+
     def test_a_hostile_query_comes_back_harmless(self) -> None:
         with pytest.raises(Refused) as caught:
             find("\x1b[31m" + "x" * 10000, [])
