@@ -17,7 +17,18 @@ import os
 
 from pairingd.core.refusal import PairingError
 
-__all__ = ["GatewayError", "IdentityError", "Misconfigured", "PairingError", "WorldError", "remedy"]
+__all__ = [
+    "FAILING_DISK",
+    "GatewayError",
+    "IdentityError",
+    "Misconfigured",
+    "PairingError",
+    "WorldError",
+    "remedy",
+]
+
+
+FAILING_DISK = "look for a failing disk: dmesg shows its errors"
 
 
 class Misconfigured(PairingError):
@@ -42,7 +53,11 @@ class WorldError(PairingError):
 
 
 def remedy(error: OSError, otherwise: str) -> str:
-    """What helps where something else lies in a file's or directory's place, or `otherwise`."""
+    """What helps where the disk fails, or something else lies in a file's or directory's place; or
+    `otherwise`.
+    """
+    if error.errno == errno.EIO:
+        return FAILING_DISK
     # ENXIO: a FIFO or a socket. EPERM: macOS, which does not unlink(2) a directory.
     in_the_way = error.errno in {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENXIO} or (
         error.errno == errno.EPERM and os.path.isdir(error.filename or "")  # noqa: PTH112 - quicker

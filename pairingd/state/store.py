@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from pairingd.core.model import Invitation, Mapping, Session, State
 from pairingd.core.network import router_of
-from pairingd.errors import Misconfigured, WorldError, remedy
+from pairingd.errors import FAILING_DISK, Misconfigured, WorldError, remedy
 from pairingd.state import history, sessions
 from pairingd.state.history import Happening, Line
 from pairingd.state.live import Live
@@ -298,8 +298,9 @@ def _code(error: Exception) -> int:
 
 
 def _remedy(error: Exception, otherwise: str) -> str:
-    locked = _code(error) in _LOCKED
-    return "end the program that has state.db open, such as sqlite3" if locked else otherwise
+    if _code(error) in _LOCKED:
+        return "end the program that has state.db open, such as sqlite3"
+    return FAILING_DISK if _code(error) == sqlite3.SQLITE_IOERR else otherwise
 
 
 def _failure_of(attempt: Callable[[Iterable[Invitation]], None], live: Iterable[Invitation]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
 import resource
@@ -18,7 +19,7 @@ from pairingd.core.events import CommandPrinted, End, SetAccess
 from pairingd.core.model import Access, HostPort, State
 from pairingd.core.records import replace
 from pairingd.core.rules import step
-from pairingd.errors import Misconfigured, WorldError
+from pairingd.errors import FAILING_DISK, Misconfigured, WorldError, remedy
 from pairingd.replies import answers
 from pairingd.state.live import Live
 from pairingd.state.rows import checksum_of
@@ -593,6 +594,21 @@ def test_a_database_from_before_the_marks_keeps_its_live_invitations(
         mark.unlink()
     store = reopen()
     assert not store.live.marks
+
+
+def test_a_disk_that_fails_is_no_lack_of_space(reopen: Callable[[], Store]) -> None:
+    """SQLite calls a write error other than ENOSPC `disk I/O error`, as that of a file's limit."""
+    store = reopen()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(WorldError) as caught:
+            store.happened(START, None, "invited", "", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "disk I/O error" in caught.value.message
+    assert caught.value.hint == FAILING_DISK
+    assert remedy(OSError(errno.EIO, "of a file"), "free space") == FAILING_DISK
 
 
 def test_a_database_whose_marks_cannot_be_made_is_migrated_later(
