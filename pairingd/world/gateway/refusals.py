@@ -57,10 +57,10 @@ _MOST_TELLING = (
     "not-permitted",
     "same-port-only",
     "port-taken",
-    "port-occupied",
     "router-failed",
     "router-silent",
     "no-gateway",
+    "port-occupied",  # our own, of one port: any answer for another port tells more
 )
 
 

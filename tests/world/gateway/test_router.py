@@ -177,6 +177,19 @@ async def test_a_port_where_another_server_listens_is_not_requested(
     assert (journal, igd.mappings) == ({}, {})
 
 
+@pytest.mark.parametrize("code", ["router-failed", "router-silent", "no-gateway"])
+async def test_why_the_other_port_is_refused_is_raised_and_not_port_occupied(
+    journal: RecordedJournal, code: str
+) -> None:
+    upnp = Scripted("upnp")
+    upnp.refusals = {HIGH: code}
+    with socket.create_server((HOME.address, 0)) as own_sshd:
+        own_port = own_sshd.getsockname()[1]
+        with pytest.raises(GatewayError) as caught:
+            await router(journal, upnp).open(HOME, internal_port=50111, external_port=own_port)
+    assert (caught.value.code, caught.value.message) == (code, f"upnp {HIGH}")
+
+
 async def test_a_router_that_honours_internal_ports_is_asked_for_any_port(
     igd: FakeIgd, journal: RecordedJournal
 ) -> None:
