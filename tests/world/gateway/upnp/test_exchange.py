@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,6 +23,7 @@ BODY = (
     '<u:GetExternalIPAddressResponse xmlns:u="x"><NewExternalIPAddress>5.5.5.1<'
     "/NewExternalIPAddress></u:GetExternalIPAddressResponse>"
 )
+REFUSED = "HTTP/1.1 500 Internal Server Error\r\n\r\n"
 FAULT = "<s:Fault><errorCode>501</errorCode></s:Fault>"
 
 
@@ -33,7 +36,9 @@ async def ask(call: Call[str]) -> str:
 
 
 @asynccontextmanager
-async def answering(*parts: str, keep_open: bool = False) -> AsyncIterator[Call[str]]:
+async def answering(
+    *parts: str, keep_open: bool = False, reset: bool = False
+) -> AsyncIterator[Call[str]]:
     served: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,6 +50,12 @@ async def answering(*parts: str, keep_open: bool = False) -> AsyncIterator[Call[
                 await writer.drain()
             if keep_open:
                 await reader.read()
+            if reset:
+                linger = struct.pack("ii", True, 0)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
+                writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
@@ -181,7 +192,7 @@ async def test_an_answer_that_arrives_too_slowly_times_out() -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        "HTTP/1.1 500 Internal Server Error\r\n\r\n",
+        REFUSED,
         "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 400\r\n\r\n",
         "HTTP/1.1 404 Not Found\r\nConnection: keep-alive\r\n\r\n",
         "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
@@ -194,6 +205,14 @@ async def test_an_answer_without_a_body_is_an_answer(head: str, *, keep_open: bo
     async with answering(head, keep_open=keep_open) as call:
         with pytest.raises(BadAnswer):
             await exchange.ask(call, "127.0.0.1", timeout_s=2)
+
+
+@pytest.mark.parametrize("head", [REFUSED, OK + "\r\n"])
+async def test_an_answer_without_a_body_is_an_answer_also_before_a_reset(head: str) -> None:
+    """A server that closes the connection with a request unread resets it."""
+    async with answering(head, reset=True) as call:
+        with pytest.raises(BadAnswer):
+            await ask(call)
 
 
 @pytest.mark.parametrize("head", [OK, OK + "Content-Length: 4000\r\n"])
