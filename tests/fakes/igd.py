@@ -34,10 +34,13 @@ class Quirk(StrEnum):
     SAME_PORT_ONLY = "same-port-only"  # 724 unless both ports are equal
     INTERNAL_PORT_IGNORED = "internal-port-ignored"  # forwards to the external port's number
     LEASE_DROPPED = "lease-dropped"  # says yes, and a mapping with a lease is gone at once
+    MADE_LATE = "made-late"  # says yes, and makes it a second later
+    OTHER_PORT = "other-port"  # says yes, and makes it 10000 ports higher
     UNSHOWN = "unshown"  # forwards, and says 714 and 713 to who asks what
     DISABLED = "disabled"  # forwards nothing, and lists all it has as disabled
     FREE_AS_EMPTY = "free-as-empty"  # shows a free port as a row without values
     FREE_AS_ZEROS = "free-as-zeros"  # or as one of zeros
+    TABLE_LOWER = "table-lower"  # shows the protocol as "tcp"
     TABLE_CUT = "table-cut"  # shows the first row, and fails at the next
     RENEWAL_IGNORED = "renewal-ignored"  # says yes, and the old lease runs on
     RENEWAL_KEEPS_DESCRIPTION = "renewal-keeps-description"
@@ -45,6 +48,8 @@ class Quirk(StrEnum):
     DELETE_SAYS_YES = "delete-says-yes"  # also to who deletes what is not there
     DELETE_IGNORED = "delete-ignored"
     LEASE_SHORT = "lease-short"  # shows 2 s whatever it is
+    LEASE_NO_NUMBER = "lease-no-number"
+    PORTS_AS_RANGES = "ports-as-ranges"  # internal ones: 80-80
     LEASE_UNTOLD = "lease-untold"  # shows lease 0 whatever it is
     DISCONNECTED = "disconnected"
     DEAD_SERVICE_FIRST = "dead-service-first"  # WANIPConnection:1, before a WANPPPConnection:1
@@ -454,7 +459,8 @@ class FakeIgd:
             raise SoapError(713)
         forward = list(self.mappings.values())[index]
         port = {"NewExternalPort": str(forward.external_port)}
-        return {"NewRemoteHost": "", "NewProtocol": "TCP"} | port | self._row(forward)
+        protocol = "tcp" if Quirk.TABLE_LOWER in self.quirks else "TCP"
+        return {"NewRemoteHost": "", "NewProtocol": protocol} | port | self._row(forward)
 
     def _delete(self, port: int) -> None:
         if Quirk.DELETE_SAYS_YES in self.quirks and port not in self.mappings:
@@ -469,13 +475,18 @@ class FakeIgd:
             told = "0"
         if Quirk.LEASE_SHORT in self.quirks:
             told = "2"
+        if Quirk.LEASE_NO_NUMBER in self.quirks:
+            told = "infinite"
         client, description = forward.client, forward.description
         if Quirk.CLIENT_HIDDEN in self.quirks:
             client, description = "0.0.0.0", ""
         if Quirk.CLIENT_NAMED in self.quirks:
             client = "marks-laptop.lan"
+        internal = str(forward.internal_port)
+        if Quirk.PORTS_AS_RANGES in self.quirks:
+            internal = f"{internal}-{internal}"
         return {
-            "NewInternalPort": str(forward.internal_port),
+            "NewInternalPort": internal,
             "NewInternalClient": client,
             "NewEnabled": str(int(Quirk.DISABLED not in self.quirks)),
             "NewPortMappingDescription": description,
@@ -507,11 +518,19 @@ class FakeIgd:
         if lease and Quirk.LEASE_DROPPED in self.quirks:
             return
         until = time.monotonic() + lease if lease else None
-        forward = Forward(port, client, internal, description, lease, until)
-        await self._start(forward)
-        self.mappings[port] = forward
+        await self._make(Forward(port, client, internal, description, lease, until))
         if Quirk.FAULTS_AND_MAPS in self.quirks:
             raise SoapError(501)
+
+    async def _make(self, forward: Forward) -> None:
+        if Quirk.OTHER_PORT in self.quirks:
+            forward.external_port += 10000
+        row = {forward.external_port: forward}
+        if Quirk.MADE_LATE in self.quirks:
+            asyncio.get_running_loop().call_later(1, self.mappings.update, row)
+            return
+        await self._start(forward)
+        self.mappings |= row
 
     def _described(self, before: Forward | None, description: str) -> str:
         if before and Quirk.RENEWAL_KEEPS_DESCRIPTION in self.quirks:

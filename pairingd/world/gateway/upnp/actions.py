@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pairingd.world.gateway.upnp.soap import Call, Service, Values, call
 
 TCP = "TCP"  # in capitals: some routers reject "tcp"
+UDP = "UDP"
 _IANA_TCP = "6"
 
 

@@ -17,6 +17,7 @@ from pairingd.world.gateway.upnp.soap import ACTION_FAILED, INVALID_ARGS, ONLY_P
 _HOUR = 3600
 _BUSY_S = 2.0  # how long a busy router may fail at everything
 _TABLE_S = 0.3  # after which some routers have filled their table
+_LATE_TABLE_S = 2.0  # and after which the last of them
 _PERMANENT = "set [router] allow_permanent = true"
 # Not conclusive: some routers answer so and have made it.
 _UNCERTAIN = frozenset({ACTION_FAILED, NO_CODE, SILENT})
@@ -56,7 +57,9 @@ class Adding:
                 raise refusals.may_be_made(await self._refused(code))
             after = await self._re_created()
         if after is None:
-            return await self._unseen(code)
+            after = await self._unseen(code)
+        if after is None:
+            return self._mapping, None, self._lease == 0
         if not rows.is_made(after, self._mapping, granted=code == DONE):
             raise refusals.nothing_made(problems.taken(self._port, after.client))
         self._mapping = rows.as_shown(self._mapping, after)
@@ -80,7 +83,7 @@ class Adding:
             if (
                 self._mapping.beyond
                 or not rows.may_be_left_over(before, self._mapping.internal_host)
-                or await listens(before.client, before.internal_port)
+                or await self._is_used(before)
             ):
                 raise refusals.nothing_made(problems.taken(self._port, before.client))
             await self._igd.delete(self._port)
@@ -89,6 +92,12 @@ class Adding:
             self._mapping = rows.on_a_free_port(self._mapping)
             self._record(self._mapping)
         return before
+
+    async def _is_used(self, left_over: Forward) -> bool:
+        """Whether another daemon of this machine may use it."""
+        if left_over.internal_port == self._mapping.internal_port:
+            return False  # of an earlier request, which the router carried out late
+        return await listens(left_over.client, left_over.internal_port)
 
     async def _request(self) -> int:
         code = await self._send()
@@ -136,18 +145,33 @@ class Adding:
             raise await self._refused(code)
         return after
 
-    async def _unseen(self, code: int) -> tuple[Mapping, None, bool]:
-        """For a mapping that the router reports made but does not list. If it can be deleted, it
-        was made, though the router lists it nowhere (OPNsense).
+    async def _unseen(self, code: int) -> Forward | None:
+        """The row of a mapping that the router reports made but did not list in time; None if it
+        lists it nowhere (OPNsense). If it can be deleted, it was made.
         """
         if code != DONE:
             raise await self._refused(code)
-        if not self._mapping.unshown:
-            if await self._igd.delete(self._port) != DONE:
-                raise refusals.nothing_made(refusals.dropped(_PERMANENT))
-            if second_code := await self._send():
-                raise await self._refused(second_code)
-        return self._mapping, None, self._lease == 0
+        if self._mapping.unshown:
+            return None
+        if await self._igd.delete(self._port) != DONE:
+            return await self._late()
+        if second_code := await self._send():
+            raise await self._refused(second_code)
+        return None
+
+    async def _late(self) -> Forward:
+        """Its row. Delete what the router has made of the request at other ports."""
+        await asyncio.sleep(_LATE_TABLE_S)
+        table, _ = await self._igd.rows()
+        for row in table:
+            if row.external_port == self._port:
+                return row
+        elsewhere = [row.external_port for row in table if rows.has_token(row, self._mapping)]
+        for port in elsewhere:
+            await self._igd.delete(port)
+        raise refusals.nothing_made(
+            refusals.silently_replaced(self._port) if elsewhere else refusals.dropped(_PERMANENT)
+        )
 
     async def _refused(self, code: int) -> GatewayError:
         if code == SILENT:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from pairingd.core.addresses import is_public, parse_address
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.upnp import actions, exchange, soap
-from pairingd.world.gateway.upnp.actions import TCP, Forward, Status
+from pairingd.world.gateway.upnp.actions import UDP, Forward, Status
 from pairingd.world.gateway.upnp.description import Description, describe
 from pairingd.world.gateway.upnp.markup import BadAnswer
 from pairingd.world.gateway.upnp.problems import no_igd, offhost, unreachable
@@ -106,7 +106,7 @@ class Igd(Struct):
                 row = await self._ask(actions.forward_at(self.service, index))
             except Fault as fault:
                 return tcp_rows, fault.code in soap.END_OF_TABLE
-            if row.protocol == TCP:
+            if row.protocol.upper() != UDP:  # "tcp", "6", "TCP/UDP"
                 tcp_rows.append(row)
         return tcp_rows, False
 

@@ -179,19 +179,31 @@ class UpnpAdapter:
 
     async def _delete(self, igd: Igd, mapping: Mapping) -> None:
         port = mapping.external_port
-        row = await igd.look(port)
-        if row is None and not mapping.unshown:
+        row, shown = await self._row(igd, mapping)
+        if row is None and shown:
             return
         if row is not None and not rows.is_ours(row, mapping):
             return
         code = await igd.delete(port)
         if code == SILENT:
             raise refusals.silent_upnp()
-        if mapping.unshown and code not in (DONE, NO_SUCH_ENTRY):
+        if not shown and code not in (DONE, NO_SUCH_ENTRY):
             raise problems.kept(port, code)
-        row = await igd.look(port)
+        row, _ = await self._row(igd, mapping)
         if row is not None and rows.is_ours(row, mapping):
             raise problems.kept(port, code)
+
+    async def _row(self, igd: Igd, mapping: Mapping) -> tuple[Forward | None, bool]:
+        """What the router shows at its port, and whether it would show the mapping. Raises Unread.
+
+        A row that could never be read is ours if the port was free at the request.
+        """
+        try:
+            return await igd.look(mapping.external_port), not mapping.unshown
+        except Unread:
+            if not rows.never_read(mapping) or mapping.is_over(self._clock()):
+                raise
+            return None, False
 
     @contextlib.asynccontextmanager
     async def _igd(self, mapping: Mapping) -> AsyncIterator[Igd]:

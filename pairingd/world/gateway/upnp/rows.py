@@ -33,6 +33,12 @@ def on_a_free_port(mapping: Mapping) -> Mapping:
     return _with(mapping, free="yes")
 
 
+def never_read(mapping: Mapping) -> bool:
+    """Whether it was requested on a free port, and its row was not seen since."""
+    handle = dict(mapping.handle)
+    return "free" in handle and "description" not in handle
+
+
 def as_shown(mapping: Mapping, row: Forward) -> Mapping:
     """Journal this after the request, to recognise the row later."""
     return _with(
@@ -40,9 +46,13 @@ def as_shown(mapping: Mapping, row: Forward) -> Mapping:
     )
 
 
+def has_token(row: Forward, mapping: Mapping) -> bool:
+    return row.description == _token(mapping)
+
+
 def is_ours(row: Forward, mapping: Mapping) -> bool:
     handle = dict(mapping.handle)
-    if row.description == _token(mapping):
+    if has_token(row, mapping):
         return True
     if "description" in handle:
         client = handle.get("client", mapping.internal_host)

@@ -55,21 +55,15 @@ class Values:
         return self._values.get(name, "")
 
     def seconds(self, name: str) -> int:
-        """From 0 to 2**31 - 1, the nearest of them if it is outside. Raises BadAnswer."""
-        return min(max(self._number(name), 0), 2**31 - 1)
+        """From 0 to 2**31 - 1, the nearest of them if it is outside; 0 if it is no number."""
+        number = re.fullmatch(r"(-?\d{1,10})(?:\.\d*)?", self.text(name), re.ASCII)
+        return min(max(int(number[1]), 0), 2**31 - 1) if number else 0
 
     def port(self, name: str) -> int:
-        """From 0 to 65535. Raises BadAnswer."""
-        number = self._number(name)
-        if not 0 <= number < 65536:
+        """From 0 to 65535; 0 if it is missing. Raises BadAnswer."""
+        text = self.text(name) or "0"
+        if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or int(text) >= 65536:
             raise BadAnswer(f"the router's {name} is not a port")
-        return number
-
-    def _number(self, name: str) -> int:
-        """0 if it is missing. Raises BadAnswer if it is not a number."""
-        text = self._values.get(name) or "0"
-        if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):
-            raise BadAnswer(f"the router's {name} is not a number")
         return int(text)
 
     def is_false(self, name: str) -> bool:

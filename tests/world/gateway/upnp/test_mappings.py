@@ -27,6 +27,7 @@ from tests.world.gateway.conftest import (
     GATEWAY_MAC,
     HOME,
     NOW,
+    RecordedJournal,
     free_port,
     requested,
     the_gateways,
@@ -191,7 +192,30 @@ async def test_nothing_is_added_or_deleted_if_the_holder_of_a_port_is_unknown(
     assert igd.counts["AddPortMapping"] == igd.counts["DeletePortMapping"] == 0
 
 
-async def test_a_router_that_shows_its_table_alone_is_read_by_it(igd: FakeIgd) -> None:
+async def test_a_mapping_on_a_port_that_was_free_is_closed_although_it_cannot_be_read(
+    igd: FakeIgd, journal: RecordedJournal
+) -> None:
+    igd.quirks.add(Quirk.PORTS_AS_RANGES)
+    with pytest.raises(GatewayError) as caught:
+        await upnp_to(igd).open(requested(50022), 600, record=journal.record)
+    assert caught.value.code == "router-failed"
+    assert 50022 in igd.mappings
+    (journaled,) = journal.values()
+    with pytest.raises(GatewayError):  # after its lease it may be another's
+        await upnp_to(igd).close(replace(journaled, granted_until=NOW - 1))
+    igd.failing["DeletePortMapping"] = 501
+    with pytest.raises(GatewayError):
+        await upnp_to(igd).close(journaled)
+    del igd.failing["DeletePortMapping"]
+    await upnp_to(igd).close(journaled)
+    assert igd.mappings == {}
+
+
+@pytest.mark.parametrize("quirks", [set(), {Quirk.TABLE_LOWER}])
+async def test_a_router_that_shows_its_table_alone_is_read_by_it(
+    igd: FakeIgd, quirks: set[Quirk]
+) -> None:
+    igd.quirks |= quirks
     igd.add_by_hand(22, HOME.address, 22, "my ssh")
     igd.failing["GetSpecificPortMappingEntry"] = 602
     assert (await refused(igd)).code == "port-taken"
@@ -400,6 +424,33 @@ async def test_a_lease_that_is_dropped_at_once_is_an_error(igd: FakeIgd) -> None
     assert "allow_permanent" in error.hint
 
 
+async def test_a_mapping_that_the_router_makes_late_is_used(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.MADE_LATE)
+    adapter = upnp_to(igd)
+    granted = await adapter.open(requested(50022), 600)
+    assert not granted.unshown
+    assert await adapter.check(granted) is Presence.PRESENT
+    await adapter.close(granted)
+    assert igd.mappings == {}
+
+
+async def test_what_an_earlier_request_for_the_door_left_is_taken_over(igd: FakeIgd) -> None:
+    with socket.create_server((HOME.address, 0)) as door:
+        port = door.getsockname()[1]
+        igd.add_by_hand(22, HOME.address, port, "pairingd0badcafe")
+        granted = await upnp_to(igd).open(requested(internal_port=port), 600)
+    assert igd.mappings[22].description == OURS
+    await upnp_to(igd).close(granted)
+    assert igd.mappings == {}
+
+
+async def test_a_mapping_of_another_port_than_requested_is_deleted(igd: FakeIgd) -> None:
+    igd.quirks.add(Quirk.OTHER_PORT)
+    igd.add_by_hand(10023, HOME.address, 50111)
+    assert (await refused(igd)).code == "port-taken"
+    assert set(igd.mappings) == {10023}
+
+
 @pytest.mark.parametrize("quirk", [Quirk.UNSHOWN, Quirk.DISABLED])
 async def test_a_mapping_that_the_router_does_not_list_is_kept_renewed_and_closed(
     igd: FakeIgd, quirk: Quirk
@@ -487,8 +538,11 @@ async def test_renewal_too_early_does_not_interrupt_the_mapping(igd: FakeIgd) ->
     assert igd.counts["DeletePortMapping"] == 0
 
 
-async def test_an_unreported_lease_is_taken_for_the_requested_one(igd: FakeIgd) -> None:
-    igd.quirks.add(Quirk.LEASE_UNTOLD)
+@pytest.mark.parametrize("quirk", [Quirk.LEASE_UNTOLD, Quirk.LEASE_NO_NUMBER])
+async def test_an_unreported_lease_is_taken_for_the_requested_one(
+    igd: FakeIgd, quirk: Quirk
+) -> None:
+    igd.quirks.add(quirk)
     granted = await upnp_to(igd).open(requested(), 600)
     assert granted.renew_at == NOW + 300
 
