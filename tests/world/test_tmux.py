@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pairingd.core.confine import TmuxClient
+from pairingd.core.confine import TmuxClient, Weigh
 from pairingd.core.records import replace
 from pairingd.errors import WorldError
 from pairingd.machine import which
@@ -23,7 +23,7 @@ from pairingd.world.tmux.commands import client_hooks
 from tests.newest_tmux import newest_tmux
 from tests.raw_terminal import RawTerminal
 from tests.stage import until
-from tests.waiting import WAIT_S
+from tests.waiting import WAIT_S, happens
 
 
 @pytest.fixture
@@ -72,6 +72,38 @@ async def test_a_suspended_client_is_known_and_one_that_has_gone_is_not(
         terminal.close()
     assert await clients_once(observed, lambda listed: not listed, names) == []
     tmux(socket, "kill-server", command=command)
+
+
+@pytest.mark.parametrize("which_tmux", ["tmux", "newest tmux"])
+async def test_a_window_shrinks_as_soon_as_the_larger_client_does_not_count(
+    socket: Path, which_tmux: str
+) -> None:
+    """With `window-size largest`. The end of any tmux client would have tmux size windows anew."""
+    command = str(shutil.which("tmux") if which_tmux == "tmux" else newest_tmux())
+    size = socket.with_name("size")
+    tells = f"while stty size >{size}; do sleep 0.1; done"
+    tmux(socket, "new-session", "-d", "-s", "pairing", tells, command=command)
+    tmux(socket, "set-option", "-g", "window-size", "largest", command=command)
+    observed = Tmux(command, socket, "pairing")
+    assert await observed.running() is Running.YES
+    observer = observed.observer()
+    watching = asyncio.create_task(observer.watch(tuple, *[lambda *_: None] * 3))
+    attach = [command, "-S", str(socket), "attach"]
+    sizes = ((80, 24), (200, 50))
+    terminals = [RawTerminal(attach, {"TERM": "xterm"}, *one) for one in sizes]
+    try:
+        assert await observer.is_attached()
+        listed = await clients_once(observed, lambda seen: {24, 50} <= {one.rows for one in seen})
+        await happens(lambda: size.read_text() == "49 200\n")
+        (large,) = (client.name for client in listed if client.rows == 50)
+        await observed.steer([Weigh(large, counts=False)])
+        await happens(lambda: size.read_text() == "23 80\n")
+    finally:
+        for terminal in terminals:
+            terminal.close()
+        watching.cancel()
+        await asyncio.wait({watching})
+        tmux(socket, "kill-server", command=command)
 
 
 async def clients_once(

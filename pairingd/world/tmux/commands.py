@@ -72,7 +72,9 @@ def steer(action: Steering, session: str) -> tuple[str, ...]:
             return ("switch-client", "-E", "-r", "-c", client, "-t", target)
         case Weigh(client, counts):
             flag = "!ignore-size" if counts else "ignore-size"
-            return ("refresh-client", "-t", client, "-f", flag)
+            # Only another command has tmux size the windows anew, such as one that sets an option.
+            again = ("set-option", "-t", target, *_OPTIONS[0])
+            return ("refresh-client", "-t", client, "-f", flag, ";", *again)
         case Detach(client):
             # Without -P: its hang-up races with the restoring, and mostly wins (measured, 3.3a).
             return ("detach-client", "-t", client)
