@@ -148,14 +148,23 @@ def session_that_runs(home: Path) -> Made:
 
 
 def session_not_made(home: Path) -> Made:
+    return with_a_tmux(home, '[ "$1" = -V ] && echo tmux 3.4'), str(home / "tmux"), ["new-session"]
+
+
+def tmux_without_a_version(home: Path) -> Made:
+    return with_a_tmux(home, "exit 1"), str(home / "tmux"), ["-V"]
+
+
+def with_a_tmux(home: Path, script: str) -> str:
+    """The hint where the session cannot be made."""
     tmux = home / "tmux"
-    tmux.write_text("#!/bin/sh\nexit 1\n")
+    tmux.write_text(f"#!/bin/sh\n{script}\n")
     tmux.chmod(0o755)
     (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
     session = Session({**HELLO, "tmux": str(tmux), "tmux_socket": str(home / "tmux.sock")})
     hint = refusal_of(partial(session.create, print)).hint
     tmux.unlink()
-    return hint, str(tmux), ["new-session"]
+    return hint
 
 
 def daemon_that_is_silent(home: Path) -> Made:
@@ -207,6 +216,7 @@ HINTS = (
     tmux_unwatched,
     session_that_runs,
     session_not_made,
+    tmux_without_a_version,
     daemon_that_is_silent,
     doctor_that_fails,
     firewall_that_blocks,

@@ -263,7 +263,7 @@ def _tmux(owner: str) -> str:
     if not candidates:
         raise PairingError("missing-program", "tmux is not installed", "apt install tmux")
     program = _first(
-        (candidate for candidate in candidates if not _is_too_old(candidate)), ("-V",), owner
+        (candidate for candidate in candidates if _is_usable(candidate)), ("-V",), owner
     )
     if not program:
         trust.require(candidates[0], owner)
@@ -284,9 +284,9 @@ def _first(candidates: Iterable[str], arguments: Sequence[str], owner: str) -> s
     return ""
 
 
-def _is_too_old(tmux: str) -> bool:
+def _is_usable(tmux: str) -> bool:
     version = _run(tmux, ("-V",))
-    return version is None or which.too_old(tmux, version) is not None
+    return version is not None and which.unusable(tmux, version) is None
 
 
 def _run(program: str, arguments: Sequence[str]) -> str | None:

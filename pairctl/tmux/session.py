@@ -103,7 +103,7 @@ class Session:
             raise PairingError(
                 "no-box", "the daemon that runs is older and knows no boxes", "pairctl restart"
             )
-        program = tmux_program.new_enough(self._programs)
+        program = tmux_program.usable(self._programs)
         place, first, warnings = box.make(directory, program, self.box_settings)
         self.warnings += warnings
         return self._begin(place, first, waiting)
@@ -144,7 +144,7 @@ class Session:
         """
         if self.exists():
             return
-        self.program = tmux_program.new_enough(self._programs)
+        self.program = tmux_program.usable(self._programs)
         self.made = True
         tries, deadline = 0, time.monotonic() + TMUX_TIMEOUT_S
         while True:

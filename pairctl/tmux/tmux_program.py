@@ -23,25 +23,31 @@ def find(daemon_program: str) -> list[str]:
     return sorted(programs, key=lambda program: program != daemon_program)
 
 
-def new_enough(programs: list[str]) -> str:
-    """The first that is new enough. Raises PairingError `tmux-too-old`, which names the first.
-
-    Other faults show when it is used.
+def usable(programs: list[str]) -> str:
+    """The first that prints a version that is new enough. Raises PairingError `tmux-too-old` or
+    `tmux-failed`, which names the first.
     """
     problems = []
     for program in programs:
-        problem = which.too_old(program, _version(program))
+        problem = _problem(program)
         if problem is None:
             return program
         problems.append(problem)
     raise problems[0]
 
 
-def _version(program: str) -> str:
+def _problem(program: str) -> PairingError | None:
     try:
-        return foreign.run((program, "-V"), TMUX_TIMEOUT_S)
-    except (OSError, TimeoutError):
-        return ""
+        version = foreign.run((program, "-V"), TMUX_TIMEOUT_S)
+    except TimeoutError:
+        version = ""
+    except OSError as error:
+        return PairingError(
+            "tmux-failed",
+            f"{program}: {error.strerror}",
+            "set [tmux] command in config.toml to a working tmux",
+        )
+    return which.unusable(program, version)
 
 
 def _configured() -> str:

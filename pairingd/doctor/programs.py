@@ -20,25 +20,20 @@ from pairingd.world.sshd import Sshd
 
 
 async def tmux(subject: Subject) -> AsyncIterator[Finding]:
-    chosen = subject.settings.config.tmux
-    command = which.tmux(chosen.command)
-    if not command:
-        yield Finding.of("tmux", which.no_tmux())
+    configured = subject.settings.config.tmux.command
+    problems: list[Finding] = []
+    for command in which.tmuxes(configured):
+        if not os.path.isfile(command):  # noqa: PTH113 - Path.is_file() raises where we may not look
+            hint = "set [tmux] command in config.toml to a working tmux, then: pairctl restart"
+            problems.append(Finding.fail("tmux", f"there is no tmux at {command}", hint))
+            continue
+        status, printed = await output(command, "-V") or (1, "")
+        if problem := which.unusable(command, "" if status else printed):
+            problems.append(Finding.of("tmux", problem))
+            continue
+        yield Finding.ok("tmux", f"{printed.strip()} at {command}")
         return
-    install = "install it: apt install tmux, brew install tmux"
-    if chosen.command:
-        install = "set [tmux] command in config.toml to a working tmux, then: pairctl restart"
-    if not os.path.isfile(command):  # noqa: PTH113 - Path.is_file() raises where we may not look
-        yield Finding.fail("tmux", f"there is no tmux at {command}", install)
-        return
-    answer = await output(command, "-V")
-    if answer is None or answer[0] != 0 or not answer[1].startswith("tmux "):
-        yield Finding.fail("tmux", f"{command} does not say its version", install)
-        return
-    if problem := which.too_old(command, answer[1]):
-        yield Finding.of("tmux", problem)
-        return
-    yield Finding.ok("tmux", f"{answer[1].strip()} at {command}")
+    yield next(iter(problems), Finding.of("tmux", which.no_tmux()))
 
 
 async def ssh(_subject: Subject) -> AsyncIterator[Finding]:

@@ -10,7 +10,8 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from pairingd.errors import Misconfigured, WorldError
+from pairingd.core.text import shell
+from pairingd.errors import Misconfigured, PairingError, WorldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +64,19 @@ def no_tmux() -> WorldError:
     )
 
 
-def too_old(program: str, version_output: str) -> Misconfigured | None:
+def unusable(program: str, version_output: str) -> PairingError | None:
     """Return the error if pairing cannot use a tmux whose -V prints `version_output`.
 
-    A version without a number, such as "tmux master", counts as new enough.
+    What prints no version is a version manager's shim without a tmux, or lacks a library. A version
+    without a number, such as "tmux master", counts as new enough.
     """
+    if not version_output.startswith("tmux "):
+        return WorldError(
+            "tmux-failed",
+            f"{program} does not print its version as tmux does",
+            "set [tmux] command in config.toml to a working tmux, then: pairctl restart; "
+            f"to see why: {shell(program, '-V')}",
+        )
     version = tmux_version(version_output)
     if version is None or version >= OLDEST_TMUX:
         return None

@@ -221,6 +221,19 @@ def test_a_missing_tmux_is_a_failure(stage: Stage) -> None:
     assert tmux["hint"].startswith("set [tmux] command in config.toml to a working tmux")
 
 
+def test_another_tmux_on_path_is_found_if_the_first_does_not_work(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = stage.path / "shims" / "tmux"
+    shim.parent.mkdir()
+    shim.write_text("#!/bin/sh\necho No version is set for command tmux >&2\nexit 126\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    tmux = only(found(stage, "tmux"), "tmux")
+    assert tmux["state"] == "ok"
+    assert str(shim) not in tmux["message"]
+
+
 @pytest.mark.parametrize(
     ("says", "state"),
     [("tmux 3.1c", "fail"), ("tmux 3.2", "ok"), ("tmux next-3.7", "ok"), ("nothing", "fail")],
