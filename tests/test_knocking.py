@@ -79,6 +79,18 @@ def test_a_refused_key_of_an_ended_invitation_is_shown_as_that(stage: Stage) -> 
     assert knock["hint"] == "to invite them again: pairctl invite github:bob"
 
 
+def test_a_client_that_shares_no_algorithm_is_shown_and_not_kept_out(stage: Stage) -> None:
+    guest, port = invited(stage, "octocat")
+    for _ in range(FREE_FAILURES + 2):
+        old = guest.ssh("-o", "Ciphers=aes128-cbc", port=port)
+        assert stage.run(*old, check=False).returncode == 255
+    [knock] = until(lambda: knocking(stage), "the knock is in status")
+    assert knock["message"].endswith("its ssh has no cipher that this machine's sshd accepts")
+    assert "newer ssh client" in knock["hint"]
+    assert lines(stage, "banned") == []
+    guest.joins(port=port).shows("[pairing]")
+
+
 def test_a_login_with_another_user_name_is_shown_without_the_name(stage: Stage) -> None:
     guest, port = invited(stage, "octocat")
     words = list(guest.ssh(port=port))

@@ -20,19 +20,24 @@ _MAX_NAMED_GUESTS = 3
 
 class Attempt(Struct, frozen=True):
     """A connection in which sshd refused every login, with the fingerprints of its keys.
-    `other_user`: a login was for a user name that is not ours.
+    `other_user`: a login was for a user name that is not ours. `unlike`: the kind of algorithm of
+    which the client has none that sshd accepts.
     """
 
     peer: str
     offered: tuple[str, ...] = ()
     other_user: bool = False
+    unlike: str = ""
 
-    def plus(self, fingerprint: str, *, other_user: bool) -> Attempt:
+    def plus(self, fingerprint: str, *, other_user: bool, unlike: str = "") -> Attempt:
         """Add a login of this connection, with that key; "" if it is not known."""
-        other_user = other_user or self.other_user
-        if not fingerprint or fingerprint in self.offered:
-            return replace(self, other_user=other_user)
-        return Attempt(self.peer, (*self.offered, fingerprint), other_user)
+        known = not fingerprint or fingerprint in self.offered
+        return replace(
+            self,
+            offered=self.offered if known else (*self.offered, fingerprint),
+            other_user=other_user or self.other_user,
+            unlike=unlike or self.unlike,
+        )
 
 
 class Meaning(Struct, frozen=True):
@@ -67,6 +72,11 @@ def refused(session: Session | None, attempt: Attempt, now: float) -> Meaning:
         return Meaning(text, hint, f"{owner.guest} was refused, {reason}", owner.guest, keys)
     if attempt.other_user and not offered:
         return Meaning(f"{text}it used another user name than the command has", _whole(live))
+    if attempt.unlike and not offered:
+        return Meaning(
+            f"{text}its ssh has no {attempt.unlike} that this machine's sshd accepts",
+            "if it is a guest: have them use a newer ssh client, and an Ed25519 key",
+        )
     if not offered:
         # No key, or an invited one without a signature, such as for lack of its passphrase.
         return Meaning(

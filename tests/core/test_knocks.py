@@ -96,6 +96,18 @@ def test_a_login_with_another_user_name_is_not_shown_to_the_host() -> None:
     assert shown.short == ""
 
 
+def test_a_client_without_a_common_algorithm_is_named_as_that_unless_it_offers_a_key() -> None:
+    attempt = Attempt(PEER).plus("", other_user=False, unlike="cipher")
+    attempt = attempt.plus("", other_user=False)
+    session = Session("s1", START, 22, invitations=(OCTOCAT,))
+    shown = knocks.refused(session, attempt, START + 1)
+    assert shown.text.endswith("its ssh has no cipher that this machine's sshd accepts")
+    assert "newer ssh client" in shown.hint
+    assert shown.short == ""  # scanners are old, too
+    offered = knocks.refused(session, attempt.plus("SHA256:x", other_user=False), START + 1)
+    assert "its key SHA256:x does not belong" in offered.text
+
+
 def test_a_key_that_is_offered_again_counts_once_and_only_the_first_are_named() -> None:
     many = [f"SHA256:{n}" for n in range(MAX_SHOWN_KEYS + 4)]
     shown = meaning(*many, *many[:3])

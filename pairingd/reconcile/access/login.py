@@ -60,10 +60,10 @@ class Login(Struct, eq=False):
         """Have it cut after LEAVING_S: the forced command first prints why."""
         self.entry, self.absent_since, self.cause = Entry.DENIED, now, Cause.DENIED
 
-    def refuse(self, fingerprint: str, *, other_user: bool) -> None:
-        """Note that sshd has refused a login on it, with that key if it is known."""
+    def refuse(self, fingerprint: str, *, other_user: bool, unlike: str) -> None:
+        """Note that sshd has refused a login on it, as in LoginRefused."""
         known = self.refused or Attempt(self.peer)
-        self.refused = known.plus(fingerprint, other_user=other_user)
+        self.refused = known.plus(fingerprint, other_user=other_user, unlike=unlike)
 
     def seen(self, command: int) -> None:
         """Its tmux client was seen."""

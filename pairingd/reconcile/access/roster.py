@@ -113,8 +113,8 @@ class Roster:
                 journal(self._store, pid)
             case Authenticated(pid, fingerprint, invitation):
                 self._authenticated(self.logins[pid], fingerprint, invitation)
-            case LoginRefused(pid, fingerprint, other_user):
-                self.logins[pid].refuse(fingerprint, other_user=other_user)
+            case LoginRefused(pid, fingerprint, other_user, unlike):
+                self.logins[pid].refuse(fingerprint, other_user=other_user, unlike=unlike)
             case TurnedAway(peer, reason, ban):
                 log.info("turned away %s: %s", peer, reason.value)
                 if ban:

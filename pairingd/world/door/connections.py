@@ -19,7 +19,7 @@ from pairingd.world.door.guard import BEHIND_S, Guard
 from pairingd.world.door.listener import tune
 from pairingd.world.door.progress import progress
 from pairingd.world.sshd import Announcement, Reach, Sshd
-from pairingd.world.sshd.log import Accepted, Failed, channel, parse
+from pairingd.world.sshd.log import Accepted, Failed, Unlike, channel, parse
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +210,8 @@ class Connections:
                 case Failed(fingerprint, other_user):
                     connection.refused = True
                     self._events.put_nowait(LoginRefused(connection.pid, fingerprint, other_user))
+                case Unlike(kind):  # no guess at a key, so not `refused`
+                    self._events.put_nowait(LoginRefused(connection.pid, unlike=kind))
                 case _:
                     pass
 

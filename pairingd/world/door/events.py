@@ -46,12 +46,14 @@ class Authenticated(Struct, frozen=True):
 class LoginRefused(Struct, frozen=True):
     """sshd refused a login, or LOGIN_GRACE passed without one. A connection may have several.
 
-    `fingerprint` is of the key that was offered, `other_user` as in sshd's log.
+    `fingerprint` is of the key that was offered, `other_user` as in sshd's log; `unlike` is the
+    kind of algorithm of which the client has none that sshd accepts.
     """
 
     pid: int
     fingerprint: str = ""
     other_user: bool = False
+    unlike: str = ""
 
 
 class TurnedAway(Struct, frozen=True):

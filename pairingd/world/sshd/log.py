@@ -46,6 +46,12 @@ class Failed(Struct, frozen=True):
     other_user: bool = False
 
 
+class Unlike(Struct, frozen=True):
+    """A client has no algorithm of this kind that sshd accepts, such as `cipher`."""
+
+    kind: str
+
+
 _ACCEPTED = re.compile(
     r"Accepted publickey for .+ from \S+ port \d+ ssh2: \S+ (SHA256:[A-Za-z0-9+/]{43})",
     re.ASCII,
@@ -61,13 +67,21 @@ _OTHER_USER = re.compile(
     r"|Disconnecting invalid user |User .+ not allowed )",
     re.ASCII,
 )
+_UNLIKE = re.compile(
+    r"Unable to negotiate with \S+ port \d+: "
+    r"no matching (key exchange method|host key type|cipher|MAC) found\."
+    r"|userauth_pubkey: (signature algorithm) \S+ not in PubkeyAcceptedAlgorithms",
+    re.ASCII,
+)
 
 
-def parse(record: bytes) -> Accepted | Failed | None:
+def parse(record: bytes) -> Accepted | Failed | Unlike | None:
     """What one message reports, None for anything else."""
     text = record.decode(errors="replace").removesuffix("\n").removesuffix("\r")
     if match := _ACCEPTED.fullmatch(text):
         return Accepted(match[1])
+    if match := _UNLIKE.match(text):
+        return Unlike(match[1] or match[2])
     if _OTHER_USER.match(text):
         return Failed(other_user=True)
     if match := _OFFERED.fullmatch(text):

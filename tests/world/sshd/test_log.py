@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairingd.world.sshd.log import LOG_BUFFER, Accepted, Failed, channel, parse
+from pairingd.world.sshd.log import LOG_BUFFER, Accepted, Failed, Unlike, channel, parse
 
 FINGERPRINT = "SHA256:" + "A" * 43
 ACCEPTED = f"Accepted publickey for hosty from 5.5.5.2 port 57364 ssh2: ED25519 {FINGERPRINT}"
@@ -62,6 +62,27 @@ OFFERED = ACCEPTED.replace("Accepted", "Failed")
 def test_a_failed_login_is_read_with_the_key_that_was_offered(line: str, failed: Failed) -> None:
     assert parse(line.encode()) == failed
     assert parse(f"{line}\r\n".encode()) == failed
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("Unable to negotiate with 5.5.5.2 port 1: no matching cipher found. {}", "cipher"),
+        ("Unable to negotiate with UNKNOWN port 65535: no matching MAC found. {}", "MAC"),
+        (
+            "Unable to negotiate with 2001:db8::2 port 1: no matching key exchange method found. {}",
+            "key exchange method",
+        ),
+        (
+            "userauth_pubkey: signature algorithm ssh-rsa not in PubkeyAcceptedAlgorithms [preauth]",
+            "signature algorithm",
+        ),
+    ],
+)
+def test_a_client_without_a_common_algorithm_is_read_with_its_kind(line: str, kind: str) -> None:
+    """Which ones it offers are its own words."""
+    line = line.format(f"Their offer: aes128-cbc,\n{ACCEPTED} [preauth]")
+    assert parse(f"{line}\r\n".encode()) == Unlike(kind)
 
 
 @pytest.mark.attack("a user name holds a forged fingerprint", "no part of it is shown")
