@@ -68,6 +68,8 @@ class Quirk(StrEnum):
     XML_BOMB = "xml-bomb"
     XML_BOMB_PREFIXED = "xml-bomb-prefixed"  # its declarations are one once prefixes are taken off
     XML_BOMB_UNPRINTABLE = "xml-bomb-unprintable"  # or what XML does not allow
+    UPTIME_ZERO = "uptime-zero"  # always
+    STATUS_SILENT = "status-silent"  # never answers to GetStatusInfo
     SOAP_SILENT = "soap-silent"  # describes itself, and never answers a SOAP request
     FIREWALL_OFF = "firewall-off"  # of IPv6: all come through
     NO_PINHOLES = "no-pinholes"  # GetFirewallStatus says that none are allowed
@@ -328,6 +330,8 @@ class FakeIgd:
         found = re.search(r'(?im)^soapaction:\s*"?([^#\r\n]*)#(\w+)', head)
         kind, action = found.groups() if found else ("", "")
         self.counts[action] += 1
+        if Quirk.STATUS_SILENT in self.quirks and action == "GetStatusInfo":
+            return
         if Quirk.SOAP_SILENT in self.quirks:
             self.asked_silently.set()
             await asyncio.sleep(3600)
@@ -365,10 +369,11 @@ class FakeIgd:
         match action:
             case "GetStatusInfo":
                 down = Quirk.DISCONNECTED in self.quirks
+                uptime = 0 if Quirk.UPTIME_ZERO in self.quirks else time.monotonic() - self.started
                 return {
                     "NewConnectionStatus": "Disconnected" if down else "Connected",
                     "NewLastConnectionError": "ERROR_NONE",
-                    "NewUptime": str(round(time.monotonic() - self.started)),
+                    "NewUptime": str(round(uptime)),
                 }
             case "GetConnectionTypeInfo":
                 return {"NewConnectionType": "IP_Routed"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -62,8 +63,10 @@ class Igd(Struct):
         return BEST if is_public(self.external) else 1
 
     async def survey(self) -> None:
-        self.status = (await self._known(actions.status, _UNKNOWN_STATUS)).connection
+        """Some routers never answer to one of the two."""
         await self.external_address()
+        with contextlib.suppress(OSError):
+            self.status = (await self._known(actions.status, _UNKNOWN_STATUS)).connection
 
     async def external_address(self, fresh_s: float = 0.0) -> str:
         """As the router wrote it; empty if it does not report it. A report at most `fresh_s` old
@@ -76,10 +79,10 @@ class Igd(Struct):
             self.external_at = time.monotonic()
         return self.external
 
-    async def up_since(self) -> int:
-        """Seconds since the epoch; 0 if the router does not report its uptime."""
+    async def uptime(self) -> int | None:
+        """In seconds; None if the router does not report its status."""
         status = await self._known(actions.status, _UNKNOWN_STATUS)
-        return 0 if status is _UNKNOWN_STATUS else int(time.time()) - status.uptime
+        return None if status is _UNKNOWN_STATUS else status.uptime
 
     async def look(self, port: int) -> Forward | None:
         """The forward of the external TCP port, None if there is none. Raises Unread."""

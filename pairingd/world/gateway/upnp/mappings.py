@@ -140,9 +140,11 @@ class UpnpAdapter:
             requested = 0 if mapping.permanent else lease
             adding = Adding(igd, mapping, requested, record, permanent=permanent)
             made, row, is_permanent = await adding.run()
+            up_since = 0
             with contextlib.suppress(OSError):  # it is made; the router fell silent since
                 await igd.external_address(fresh_s)
-            up_since = 0 if row else await igd.up_since()
+                if row is None and (uptime := await igd.uptime()):  # some always report 0
+                    up_since = int(self._clock()) - uptime
         # A mapping without an end, or with an unlisted one, is renewed as if it had our lease.
         shown_lease = row.lease if row else 0
         if 0 < shown_lease < RENEWAL_GAP_S:  # miniupnpd reports 4 s of a lease of 5
@@ -164,7 +166,7 @@ class UpnpAdapter:
     async def _seen(self, igd: Igd, mapping: Mapping, *, quick: bool) -> Presence:
         row = await igd.look(mapping.external_port)
         if row is None:
-            if not mapping.unshown or await _has_restarted(igd, mapping):
+            if not mapping.unshown or await self._has_restarted(igd, mapping):
                 return Presence.ABSENT
         elif not rows.is_ours(row, mapping):
             return Presence.FOREIGN
@@ -176,6 +178,12 @@ class UpnpAdapter:
         if outside and outside != mapping.external_host:
             return Presence.ABSENT  # a mapping for the earlier address is useless
         return Presence.PRESENT
+
+    async def _has_restarted(self, igd: Igd, mapping: Mapping) -> bool:
+        before = int(dict(mapping.handle).get("up_since", "0"))
+        if not before or (uptime := await igd.uptime()) is None:
+            return False
+        return self._clock() - uptime > before + _START_TOLERANCE_S
 
     async def _delete(self, igd: Igd, mapping: Mapping) -> None:
         port = mapping.external_port
@@ -234,11 +242,6 @@ class UpnpAdapter:
 async def _is_left_over(row: Forward, address: str) -> bool:
     made_by_us = rows.may_be_left_over(row, address)
     return made_by_us and not await listens(row.client, row.internal_port)
-
-
-async def _has_restarted(igd: Igd, mapping: Mapping) -> bool:
-    before = int(dict(mapping.handle).get("up_since", "0"))
-    return await igd.up_since() > before + _START_TOLERANCE_S
 
 
 def _external_host(address: str, url: str) -> str:

@@ -490,6 +490,18 @@ async def test_an_unlisted_mapping_is_absent_after_the_router_s_restart(igd: Fak
     assert igd.mappings[50022].internal_port == granted.internal_port
 
 
+@pytest.mark.parametrize("quirk", [Quirk.UPTIME_ZERO, Quirk.STATUS_SILENT])
+async def test_an_unlisted_mapping_is_present_if_the_router_reports_no_uptime(
+    igd: FakeIgd, quirk: Quirk
+) -> None:
+    igd.quirks |= {Quirk.UNSHOWN, quirk}
+    granted = await upnp_to(igd).open(requested(50022), 600)
+    assert dict(granted.handle)["up_since"] == "0"
+    assert await upnp_to(igd).check(granted) is Presence.PRESENT
+    await upnp_to(igd).close(granted)
+    assert igd.mappings == {}
+
+
 async def test_an_unlisted_mapping_whose_lease_is_over_is_not_deleted(igd: FakeIgd) -> None:
     igd.quirks.add(Quirk.UNSHOWN)
     granted = await upnp_to(igd).open(requested(50022), 600)
