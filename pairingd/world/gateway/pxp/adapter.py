@@ -5,6 +5,7 @@ Neither protocol can read a mapping back.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from pairingd.core.model import Mapping
 from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 from pairingd.machine.clock import awake_or_asleep
+from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import Record, nobody_records
 from pairingd.world.gateway.pxp.datagrams import Datagrams
 from pairingd.world.gateway.pxp.epoch import Epochs, Rule
@@ -53,7 +55,15 @@ class PxpAdapter(ABC):
         exact: bool = True,
         record: Record = nobody_records,  # noqa: ARG002 - `requested` has all that an undo needs
     ) -> Mapping:
-        return await self._map(requested, lease, exact=exact)
+        try:
+            return await self._map(requested, lease, exact=exact)
+        except GatewayError as refusal:
+            if refusal.code == "router-failed" and refusal.made is None:
+                # Some gateways make what they refuse; of the others nothing is to be undone.
+                with contextlib.suppress(GatewayError):
+                    await self.close(requested)
+                refusals.nothing_made(refusal)
+            raise
 
     async def renew(
         self,

@@ -78,7 +78,7 @@ class NatPmpAdapter(PxpAdapter):
     ) -> Mapping:
         external = await self._ask_address(requested)
         if external.result != Result.SUCCESS:
-            raise _refusal(external.result, requested.external_port)
+            raise refusals.nothing_made(_refusal(external.result, requested.external_port))
         asked_at = self._clock()
         request = MapRequest(requested.internal_port, requested.external_port, lease)
         answer = await self._datagrams.exchange(

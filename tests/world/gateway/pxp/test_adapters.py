@@ -160,6 +160,25 @@ class TestBoth:
         assert raised.value.code == "router-lied"
         assert (gateway.held, journal) == ({}, {})
 
+    @pytest.mark.parametrize("refuses_deletions", [False, True])
+    async def test_a_refusal_leaves_nothing_on_the_gateway_or_in_the_journal(
+        self, adapter: Adapter, gateway: FakePxp, *, refuses_deletions: bool
+    ) -> None:
+        """Also of a gateway that makes what it refuses."""
+
+        def refuse(request: bytes, reply: bytes) -> list[bytes]:
+            is_deletion = not any(request[4:8] if request[0] == 2 else request[8:12])
+            if len(request) < 12 or (is_deletion and not refuses_deletions):
+                return [reply]
+            return [reply[:3] + b"\x03" + reply[4:]]
+
+        gateway.twist = refuse
+        journal = RecordedJournal()
+        with pytest.raises(GatewayError) as raised:
+            await router(journal, adapter).open(HOME, internal_port=49222, external_port=22)
+        assert raised.value.code == "router-failed"
+        assert (gateway.held, journal) == ({}, {})
+
     async def test_another_port_is_reported(self, adapter: Adapter, gateway: FakePxp) -> None:
         gateway.taken = {22}
         gateway.obeys_prefer_failure = False
