@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pairingd.core.addresses import ExternalClass, external_class, parse_address
+from pairingd.core.addresses import ExternalClass, external_class, is_inside, parse_address
 from pairingd.core.model import Mapping
 from pairingd.core.records import replace
 from pairingd.world.gateway import refusals
@@ -31,6 +31,11 @@ def external_host(address: str, near: str) -> str:
     return address if all(inside and inside.is_loopback for inside in both) else ""
 
 
+def is_of_the_lan(host: str, mapping: Mapping) -> bool:
+    """Whether a router reports as external the address that it or our machine has inside."""
+    return is_inside(host) and host in {mapping.gateway, mapping.internal_host}
+
+
 def granted(
     requested: Mapping,
     endpoint: tuple[str, int],
@@ -40,9 +45,10 @@ def granted(
 ) -> Mapping:
     """`requested` as granted. `asked_at` is before the request: no lease is longer than that."""
     host, port = endpoint
+    bogus = external_class(host) is ExternalClass.BOGUS or is_of_the_lan(host, requested)
     return replace(
         requested,
-        external_host="" if external_class(host) is ExternalClass.BOGUS else host,
+        external_host="" if bogus else host,
         external_port=port,
         granted_until=asked_at + lifetime,
         renew_at=asked_at + max(renewal, RENEWAL_GAP_S),

@@ -20,7 +20,7 @@ from pairingd.errors import GatewayError
 from pairingd.home import config
 from pairingd.world.gateway import refusals
 from pairingd.world.gateway.adapter import MacOf, Record, nobody_records, unknown_mac
-from pairingd.world.gateway.grant import RENEWAL_GAP_S, external_host
+from pairingd.world.gateway.grant import RENEWAL_GAP_S, external_host, is_of_the_lan
 from pairingd.world.gateway.listeners import listens
 from pairingd.world.gateway.upnp import problems, rows, ssdp
 from pairingd.world.gateway.upnp.actions import Forward
@@ -157,7 +157,7 @@ class UpnpAdapter:
         now = self._clock()
         return replace(
             made,
-            external_host=_external_host(igd.external, igd.url),
+            external_host=_external_host(igd.external, igd.url, made),
             handle=tuple(handle.items()),
             granted_until=now + granted,
             renew_at=now + max(granted / 2, RENEWAL_GAP_S),
@@ -174,7 +174,7 @@ class UpnpAdapter:
             return Presence.ABSENT
         if quick:
             return Presence.PRESENT
-        outside = _external_host(await igd.external_address(), igd.url)
+        outside = _external_host(await igd.external_address(), igd.url, mapping)
         if outside and outside != mapping.external_host:
             return Presence.ABSENT  # a mapping for the earlier address is useless
         return Presence.PRESENT
@@ -244,6 +244,8 @@ async def _is_left_over(row: Forward, address: str) -> bool:
     return made_by_us and not await listens(row.client, row.internal_port)
 
 
-def _external_host(address: str, url: str) -> str:
+def _external_host(address: str, url: str, mapping: Mapping) -> str:
     """The external address that the router reports; "" if it cannot be true."""
-    return external_host(address, location_host(url) or "") if ip_version(address) == 4 else ""
+    if ip_version(address) != 4 or is_of_the_lan(address, mapping):
+        return ""
+    return external_host(address, location_host(url) or "")

@@ -576,8 +576,10 @@ async def test_bogus_external_address_is_unknown(igd: FakeIgd, address: str) -> 
 
 
 async def test_a_loopback_external_address_is_accepted_only_from_a_router_on_loopback() -> None:
-    assert mappings._external_host("127.0.0.1", "http://127.0.0.1:5000/x") == "127.0.0.1"
-    assert mappings._external_host("127.0.0.1", "http://192.168.1.1:5000/x") == ""
+    assert (
+        mappings._external_host("127.0.0.1", "http://127.0.0.1:5000/x", requested()) == "127.0.0.1"
+    )
+    assert mappings._external_host("127.0.0.1", "http://192.168.1.1:5000/x", requested()) == ""
 
 
 async def test_private_external_address_is_kept_for_the_caller_to_judge(igd: FakeIgd) -> None:
