@@ -34,10 +34,12 @@ from pairctl.control.client import Client
 from pairingd.core.refusal import PairingError
 from tests import logins
 from tests.measured import measured
+from tests.prefork import prefork
 from tests.tmux_control import NO_PASTE, Control
 from tests.waiting import WAIT_S, expires_soon, has_ended, looks
 
 ROOT = Path(__file__).parent.parent
+PAIRCTL = str(Path(sys.executable).with_name("pairctl"))  # as users start it
 T = TypeVar("T")
 
 # What the router says its address is; nothing is ever sent there, 127.0.0.1 stands for it.
@@ -116,9 +118,6 @@ class Fakes:
 
 
 fakes = functools.cache(Fakes)
-
-
-_LOOKS = {("status",), ("receipt",), ("log",)}
 
 
 class Stage:
@@ -226,22 +225,18 @@ class Stage:
         return done
 
     def pairctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run(str(Path(sys.executable).parent / "pairctl"), *argv, check=check)
+        if measured():
+            return self.run(PAIRCTL, *argv, check=check)
+        done = prefork().pairctl(argv, self.environment, self.path)
+        assert not check or done.returncode == 0, done
+        return done
 
     def client(self) -> Client:
         """A connection to the daemon of this process's own, on which hello was said."""
         return client_at(str(self.home / "pairingd.sock"))
 
     def asks(self, *argv: str) -> dict[str, Any]:
-        """The JSON that `pairctl ARGV --json` prints.
-
-        What only looks is asked of the daemon itself where it answers: pairctl prints that as it is
-        (test_one_machine.py), and tests look again and again.
-        """
-        if argv in _LOOKS:
-            with contextlib.suppress(OSError, PairingError), self.client() as client:
-                looked: dict[str, Any] = client.call(argv[0])
-                return looked
+        """The JSON that `pairctl ARGV --json` prints."""
         answer: dict[str, Any] = json.loads(self.pairctl(*argv, "--json", check=False).stdout)
         return answer
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.boxed import Scene, scene_in_a_box, with_boxes
 from tests.session import own_stage
-from tests.stage import Stage, until
+from tests.stage import PAIRCTL, Stage, until
 
 pytestmark = with_boxes
 
@@ -23,7 +23,7 @@ def test_two_invitations_at_once_make_one_box(stage: Stage) -> None:
     stage.pairctl("start")
 
     def invite(guest: str) -> object:
-        return stage.pairctl("invite", guest, "--no-copy", "--json", "--box", str(project)).stdout
+        return stage.run(PAIRCTL, "invite", guest, "--no-copy", "--box", str(project))
 
     with ThreadPoolExecutor() as at_once:
         list(at_once.map(invite, guests))

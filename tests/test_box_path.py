@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.boxed import Attack, scene_on, with_boxes
-from tests.stage import Stage, until
+from tests.stage import PAIRCTL, Stage, until
 
 pytestmark = with_boxes
 
@@ -27,7 +25,6 @@ export PATH
 exec {name} "$@"
 """
 LAYS = "mkdir -p .venv/bin; cp traps/* .venv/bin/; chmod +x .venv/bin/*; ls .venv/bin"
-PAIRCTL = str(Path(sys.executable).parent / "pairctl")
 
 
 @pytest.mark.attack(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.boxed import Scene, scene_in_a_box, with_boxes
-from tests.stage import Terminal, until
+from tests.stage import PAIRCTL, Terminal, until
 from tests.world.test_sieve import ASKS
 
 pytestmark = with_boxes
@@ -70,7 +68,7 @@ def test_a_terminal_is_not_asked_by_what_a_client_only_prints(box: Scene, redire
 
 def shell_of(box: Scene, who: str, afterwards: str) -> Terminal:
     """A terminal in the session, in whose shell `afterwards` comes next."""
-    argv: tuple[str, ...] = (str(Path(sys.executable).parent / "pairctl"), "attach")
+    argv: tuple[str, ...] = (PAIRCTL, "attach")
     if who != "host":
         guest = box.stage.guest("mona")
         assert "error" not in box.stage.asks("invite", "mona", "--no-copy")

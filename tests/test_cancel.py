@@ -8,12 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.session import programs_first
-from tests.stage import Stage, until
+from tests.stage import PAIRCTL, Stage, until
 from tests.waiting import WAIT_S
 
 
@@ -78,7 +77,7 @@ def test_ctrl_c_in_a_terminal_cancels_invite(
     stage: Stage, silent: Silent, waits_for: tuple[str, str]
 ) -> None:
     step, guest = waits_for
-    terminal = stage.terminal(pairctl(), "invite", guest, "--no-copy")
+    terminal = stage.terminal(PAIRCTL, "invite", guest, "--no-copy")
     silent.is_asked()
     terminal.shows(step)
     terminal.presses("C-c")
@@ -209,10 +208,6 @@ def slow_clipboard(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[]
     return is_called
 
 
-def pairctl() -> str:
-    return str(Path(sys.executable).parent / "pairctl")
-
-
 def inviting(
     stage: Stage,
     guest: str,
@@ -233,7 +228,7 @@ def started(
 ) -> subprocess.Popen[str]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     client = subprocess.Popen(
-        [pairctl(), *words],
+        [PAIRCTL, *words],
         env=stage.environment,
         stdin=subprocess.DEVNULL,
         stdout=stdout,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.session import cleared_stage, daemon_of_each_tmux, invited
-from tests.stage import Stage, until
+from tests.stage import PAIRCTL, Stage, until
 from tests.waiting import WAIT_S
 
 shared = daemon_of_each_tmux
@@ -114,7 +113,7 @@ def test_invite_waits_for_a_slow_tmux_conf_and_reports_it(stage: Stage, line: st
     )
     stage.guest("octocat")
     inviting = subprocess.Popen(
-        [Path(sys.executable).parent / "pairctl", "invite", "octocat", "--no-copy", "--json"],
+        [PAIRCTL, "invite", "octocat", "--no-copy", "--json"],
         env=stage.environment,
         cwd=stage.path,
         stdin=subprocess.DEVNULL,

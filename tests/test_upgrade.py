@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.session import notes_of_the_desktop, own_stage, programs_first
-from tests.stage import Stage, until
+from tests.stage import PAIRCTL, Stage, until
 from tests.waiting import WAIT_S
 
 stage = own_stage
@@ -136,10 +136,9 @@ def test_two_invitations_at_once_start_one_daemon(stage: Stage) -> None:
     names = ["octocat", "hubot", "mona"]
     for name in names:
         stage.guest(name)
-    pairctl = str(Path(sys.executable).parent / "pairctl")
     racing = [
         subprocess.Popen(
-            [pairctl, "invite", name, "--no-copy", "--json"],
+            [PAIRCTL, "invite", name, "--no-copy", "--json"],
             env=stage.environment,
             cwd=stage.path,
             stdin=subprocess.DEVNULL,
@@ -229,7 +228,7 @@ def test_a_detached_daemon_that_cannot_start_reports_it_where_it_was_called(stag
 def test_a_daemon_starts_from_a_directory_that_cannot_be_entered(stage: Stage) -> None:
     away = stage.path / "away"
     away.mkdir()
-    command = [str(Path(sys.executable).with_name("pairctl")), "start"]
+    command = [PAIRCTL, "start"]
     if not os.getuid():  # without capabilities root may enter as little as others
         command[:0] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     stage.run("sh", "-ec", f'cd {away}; chmod 0 .; exec "$@"', "sh", *command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.benchmarks.figure import Figure, interleaved, of_samples
-from tests.stage import Stage, until
+from tests.stage import PAIRCTL, Stage, until
 
 ROUNDS = 5
 _NO_ROUTER = "[router]\nenabled = false\n"
@@ -61,7 +61,7 @@ def measure() -> list[Figure]:
 
 def _timed(stage: Stage) -> float:
     began = time.perf_counter()
-    stage.pairctl(*_INVITE)
+    stage.run(PAIRCTL, *_INVITE)
     return time.perf_counter() - began
 
 

@@ -20,7 +20,7 @@ from tests.benchmarks.figure import Figure
 from tests.benchmarks.ssh import wait_until_out
 from tests.benchmarks.terminal import ALTERNATE_SCREEN, Terminal
 from tests.core.make import START, invitation, invite
-from tests.stage import Guest, Stage
+from tests.stage import PAIRCTL, Guest, Stage
 
 MANY = 1000
 AT_ONCE = 25  # guests that one invitation may name
@@ -34,15 +34,15 @@ def measure() -> list[Figure]:
         stage.pairctl("start")
         guest = stage.guest("octocat")
         stage.pairctl("invite", "octocat", "--ttl", "1h", "--no-copy")
-        all_blocked = _blocked_for(stage, lambda: stage.pairctl("status", "--all", "--json"))
+        all_blocked = _blocked_for(stage, lambda: stage.run(PAIRCTL, "status", "--all", "--json"))
         role, paint = _roles(stage), _paints(stage, guest)
-        end = _seconds(lambda: stage.pairctl("end"))
+        end = _seconds(lambda: stage.run(PAIRCTL, "end"))
         _invites_many(stage)
         many_role, many_paint = _roles(stage), _paints(stage, guest)
         blocked = _blocked_for(stage, lambda: _roles(stage))
-        many_end = _seconds(lambda: stage.pairctl("end"))
+        many_end = _seconds(lambda: stage.run(PAIRCTL, "end"))
         _invites_many(stage)
-        end_blocked = _blocked_for(stage, lambda: stage.pairctl("end"))
+        end_blocked = _blocked_for(stage, lambda: stage.run(PAIRCTL, "end"))
     beside = "with one guest invited"
     some = f"with {MANY} guests invited"
     rows = (("role", many_role, role), ("first paint", many_paint, paint), ("end", many_end, end))

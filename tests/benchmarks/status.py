@@ -6,20 +6,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from tests.benchmarks.figure import Figure, interleaved, of_samples
-from tests.stage import Guest, Stage
+from tests.stage import PAIRCTL, Guest, Stage
 
 ROUNDS = 31
 
 
 def measure(stage: Stage, _: Guest) -> list[Figure]:
-    pairctl = str(Path(sys.executable).parent / "pairctl")
     whole, line, theirs = interleaved(
         ROUNDS,
-        _run(stage, pairctl, "status"),
-        _run(stage, pairctl, "status", "--line"),
+        _run(stage, PAIRCTL, "status"),
+        _run(stage, PAIRCTL, "status", "--line"),
         _run(stage, sys.executable, "-c", "pass"),
     )
     return [

@@ -29,7 +29,7 @@ from pairingd.world.gateway.upnp.exchange import ask
 from tests.core.test_keys import ed25519
 from tests.fakes.forge import Forge, Reply
 from tests.session import own_stage
-from tests.stage import EXTERNAL_HOST, Stage, free_port, until
+from tests.stage import EXTERNAL_HOST, PAIRCTL, Stage, free_port, until
 from tests.waiting import WAIT_S
 
 # Their words depend on the machine the tests run on.
@@ -385,7 +385,7 @@ async def test_a_wrong_clock_is_reported_by_invite_too(stage: Stage) -> None:
         for name in ("octocat", "hubot"):
             forge.replies[f"/{name}.keys"] = Reply(ed25519(len(name)), headers={"Date": date})
         rewrite(stage, stage.forge, forge.url)
-        done = await asyncio.to_thread(stage.pairctl, "invite", "octocat", "hubot", "--json")
+        done = await asyncio.to_thread(stage.run, PAIRCTL, "invite", "octocat", "hubot", "--json")
     warnings = [warning["code"] for warning in json.loads(done.stdout)["warnings"]]
     assert warnings.count("clock-wrong") == 1
 

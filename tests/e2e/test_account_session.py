@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -13,6 +11,7 @@ from tests.boxed import FALSE_SERVER, SECRET, all_played
 from tests.e2e.account_machine import Machine
 from tests.e2e.network import Network, Terminal, until
 from tests.e2e.people import Guest, Host, speaks
+from tests.stage import PAIRCTL
 
 PAIR = Account("pair")
 AS_ACCOUNT = ("--account", PAIR.name)
@@ -74,7 +73,6 @@ class Attack(NamedTuple):
 
 
 CONTROL = "/srv/host/p/pairingd.sock"
-PAIRCTL = Path(sys.executable).with_name("pairctl")
 CONNECTS = (
     "perl -MSocket -e 'socket(my $s, PF_UNIX, SOCK_STREAM, 0); "
     "print qq(in\\n) if connect($s, pack_sockaddr_un($ARGV[0]))'"
