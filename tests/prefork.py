@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import NoReturn
 
 import pairctl.commands
 from pairctl.__main__ import main as run_pairctl
+from tests.measured import measured
+from tests.waiting import WAIT_S
 
 ROOT = Path(__file__).parent.parent
+_MEASURES = "COVERAGE_PROCESS_CONFIG"
 
 
 class Prefork:
@@ -28,6 +33,7 @@ class Prefork:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.prefork"],
             cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name not in measured()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -52,23 +58,33 @@ prefork = functools.cache(Prefork)
 
 def main() -> None:
     for module in pkgutil.iter_modules(pairctl.commands.__path__, "pairctl.commands."):
-        import_module(module.name)
+        importlib.import_module(module.name)
     for line in sys.stdin:
-        argv, environment, directory, out, err = json.loads(line)
+        argv, environment, directory, *files = json.loads(line)
+        if _MEASURES in environment:
+            importlib.import_module("coverage")
         child = os.fork()
         if not child:
-            streams = (os.devnull, os.O_RDONLY), (out, os.O_WRONLY), (err, os.O_WRONLY)
-            for number, (file, flags) in enumerate(streams):
-                os.dup2(os.open(file, flags | os.O_CLOEXEC), number)
-            os.environ.clear()
-            os.environ.update(environment)
-            os.chdir(directory)
-            status = run_pairctl(argv)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)  # without the interpreter's clean-up, which takes as long as the rest
+            _become_pairctl(argv, environment, directory, *files)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _become_pairctl(
+    argv: list[str], environment: dict[str, str], directory: str, out: str, err: str
+) -> NoReturn:
+    for number, file in enumerate((os.devnull, out, err)):
+        os.dup2(os.open(file, os.O_RDWR | os.O_CLOEXEC), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(directory)
+    signal.alarm(int(WAIT_S))  # one that hangs ends
+    if _MEASURES in environment:
+        importlib.import_module("coverage").process_startup()
+    status = run_pairctl(argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # without the interpreter's clean-up, which takes as long as the rest
 
 
 if __name__ == "__main__":

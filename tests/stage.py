@@ -225,8 +225,6 @@ class Stage:
         return done
 
     def pairctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        if measured():
-            return self.run(PAIRCTL, *argv, check=check)
         done = prefork().pairctl(argv, self.environment, self.path)
         assert not check or done.returncode == 0, done
         return done
