@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.internet import LAYOUTS, Internet, Layout
 from tests.e2e.network import Terminal, until
 from tests.e2e.people import FORGE_CONFIG, Guest, Host, Json, speaks
-from tests.e2e.ways import WAYS, Way, usual
+from tests.e2e.ways import WAYS, Way, hole, own_address, stun, usual
 
 
 def cells() -> list[object]:
@@ -33,11 +33,15 @@ def cells() -> list[object]:
 
 
 def told_apart(layout: Layout) -> list[list[Way]]:
-    """One daemon asks the routers in the usual way for all the ways that this shows as closed."""
+    """One daemon, which asks the routers in the usual way and the STUN server, shows as closed all
+    the ways that differ from that in what they leave out.
+    """
     groups: list[list[Way]] = []
     asked: list[Way] = []
     for way in WAYS:
-        asks = way.config is usual or (way.kinds == {"router"} and not layout.speaks)
+        asks = way.config in {own_address, usual, hole} or (
+            way.kinds == {"router"} and not layout.speaks
+        )
         if not asks or opens(way, layout):
             groups.append([way])
         else:
@@ -51,7 +55,11 @@ def joined(ways: list[Way]) -> Way:
         return ways[0]
     kinds = frozenset[str]().union(*(way.kinds for way in ways))
     name = ", ".join(way.name for way in ways)
-    return Way(name, "", kinds, usual, frozenset())
+    return Way(name, "", kinds, usual_and_stun, frozenset())
+
+
+def usual_and_stun(internet: Internet, guest: Guest) -> str:
+    return usual(internet, guest) + stun(internet)
 
 
 def opens(way: Way, layout: Layout) -> bool:
