@@ -144,14 +144,26 @@ def test_the_page_shows_each_file_as_it_is(file: Path) -> None:
     assert re.search(rf"^```(sh)?\n{re.escape(file.read_text())}```$", text(), re.MULTILINE)
 
 
-def test_a_guest_enters_and_types(
-    network: Network, system: System, host: Host, octocat: Guest
+@pytest.mark.attack("a stranger's key knocks at the system's sshd", "permission denied")
+@pytest.mark.attack("a guest asks the system's sshd for a command or sftp", "neither runs")
+@pytest.mark.attack("a guest closes their ssh without leaving tmux", "no client of theirs is left")
+def test_who_is_invited_enters_and_types_and_gets_nothing_else(
+    network: Network, system: System, host: Host, octocat: Guest, hubot: Guest
 ) -> None:
     invites(host, octocat)
+    is_refused(hubot)
+    done = octocat.runs(COMMAND, "cat", "/etc/passwd")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "this invitation opens a shared terminal" in done.stderr
+    done = octocat.runs(COMMAND, "-s", "sftp")  # the forced command comes in its place
+    assert (done.returncode, done.stdout) == (1, "")
     enters(host, octocat)
     assert "Accepted publickey for pair" in system.log()
     assert host.status()["invitations"][0]["connections"] == [], "the page says so"
     assert not network.greets(network.router, HOST, host.status()["door"]["port"])
+    assert len(clients(host)) == 2
+    network.guest.run("pkill", "-KILL", "-x", "ssh")
+    until("only the host's client", lambda: clients(host), lambda found: len(found) == 1)
 
 
 @pytest.mark.attack(
@@ -168,20 +180,18 @@ def test_a_key_tells_a_read_guest_from_a_write_guest(
     assert "typed" not in guests_screen.screen()
 
 
-@pytest.mark.attack("a stranger's key knocks at the system's sshd", "permission denied")
-def test_a_key_that_is_not_invited_is_refused_by_the_system_s_sshd(
-    host: Host, octocat: Guest, hubot: Guest
-) -> None:
-    invites(host, octocat)
-    is_refused(hubot)
-
-
 @pytest.mark.attack("a revoked guest comes back through the system's sshd", "permission denied")
-def test_a_revoked_guest_is_out_and_refused_by_the_system_s_sshd(
+def test_a_guest_whose_role_becomes_read_comes_back_so_and_not_at_all_once_revoked(
     host: Host, octocat: Guest
 ) -> None:
     invites(host, octocat)
-    _, guests_screen = enters(host, octocat)
+    hosts_screen, guests_screen = enters(host, octocat)
+    host.pairctl("role", octocat.name, "read")
+    guests_screen.ends()
+    watches_and_types(octocat, hosts_screen)
+    assert "typed-by-guest" not in hosts_screen.screen()
+    guests_screen = octocat.joins(COMMAND)
+    speaks(hosts_screen, "guest-is-back", guests_screen)
     host.pairctl("revoke", octocat.name)
     guests_screen.ends()
     assert not guests_screen.is_full_screen()
@@ -220,38 +230,11 @@ def test_a_shell_in_the_client_s_place_ends_with_the_invitation(host: Host, octo
     guests_screen.ends()
 
 
-def test_a_write_guest_whose_role_becomes_read_comes_back_as_a_read_guest(
-    host: Host, octocat: Guest
-) -> None:
-    invites(host, octocat)
-    hosts_screen, guests_screen = enters(host, octocat)
-    host.pairctl("role", octocat.name, "read")
-    guests_screen.ends()
-    watches_and_types(octocat, hosts_screen)
-    assert "typed-by-guest" not in hosts_screen.screen()
-
-
-@pytest.mark.attack("a guest closes their ssh without leaving tmux", "no client of theirs is left")
-def test_no_tmux_client_is_left_when_ssh_ends(network: Network, host: Host, octocat: Guest) -> None:
-    invites(host, octocat)
-    enters(host, octocat)
-    assert len(clients(host)) == 2
-    network.guest.run("pkill", "-KILL", "-x", "ssh")
-    until("only the host's client", lambda: clients(host), lambda found: len(found) == 1)
-
-
-@pytest.mark.attack("a guest asks the system's sshd for a command or sftp", "neither runs")
-def test_no_command_or_sftp_runs_by_the_system_s_sshd(host: Host, octocat: Guest) -> None:
-    invites(host, octocat)
-    done = octocat.runs(COMMAND, "cat", "/etc/passwd")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "this invitation opens a shared terminal" in done.stderr
-    done = octocat.runs(COMMAND, "-s", "sftp")  # the forced command comes in its place
-    assert (done.returncode, done.stdout) == (1, "")
-
-
 @pytest.mark.attack("a guest forwards ports, an agent or X11 through the system's sshd", "refused")
-def test_nothing_is_forwarded_by_the_system_s_sshd(
+@pytest.mark.attack(
+    "a guest opens a second session on one connection to the system's sshd", "refused"
+)
+def test_a_connection_to_the_system_s_sshd_carries_one_session_and_forwards_nothing(
     network: Network, host: Host, octocat: Guest
 ) -> None:
     invites(host, octocat)
@@ -268,13 +251,6 @@ def test_nothing_is_forwarded_by_the_system_s_sshd(
     [client] = clients(host)
     theirs = network.host.run("cat", f"/proc/{client}/environ").stdout.split("\0")
     assert {"SSH_AUTH_SOCK", "DISPLAY"}.isdisjoint(line.partition("=")[0] for line in theirs)
-
-
-@pytest.mark.attack(
-    "a guest opens a second session on one connection to the system's sshd", "refused"
-)
-def test_a_connection_to_the_system_s_sshd_carries_one_session(host: Host, octocat: Guest) -> None:
-    invites(host, octocat)
     shared = "-o ControlPath=/srv/guest/shared"
     guests_screen = octocat.joins(COMMAND, shared, "-o ControlMaster=yes")
     speaks(guests_screen, "guest-is-here", guests_screen)
