@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
-import os
 import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, nullcontext
@@ -431,24 +431,27 @@ def test_the_readable_entries_of_a_damaged_journal_are_kept(
     assert reopened.processes() == [Process(4711, 12.5, "boot")]
 
 
+# Opens the store PATH and is killed before the AT-th change of its directory or opening of a
+# database.
+OPENS = """
+import itertools, os, pathlib, signal, sys
+from pairingd.state.store import Store
+
+steps = itertools.count(1)
+
+def kill(event, _):
+    if event in {"os.rename", "os.remove", "sqlite3.connect"} and next(steps) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+Store.open(pathlib.Path(sys.argv[1]), 0)
+"""
+
+
 def opened_and_killed(path: Path, at: int) -> bool:
-    """Open the store in a process that is killed before change number `at` of the directory or
-    before it opens a database. Whether it came so far.
-    """
-    child = os.fork()
-    if child == 0:
-        steps = itertools.count(1)
-
-        def kill(event: str, _: object) -> None:
-            if event in {"os.rename", "os.remove", "sqlite3.connect"} and next(steps) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(kill)
-        try:
-            Store.open(path, START)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    """Whether it came so far."""
+    opening = subprocess.run([sys.executable, "-c", OPENS, path, str(at)], check=False)
+    return opening.returncode == -signal.SIGKILL
 
 
 @pytest.mark.attack("waits for the host's disk and daemon to fail", "the port is closed later")

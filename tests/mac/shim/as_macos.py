@@ -25,7 +25,7 @@ import socket
 import sqlite3  # noqa: F401
 import ssl  # noqa: F401
 import struct
-import subprocess  # noqa: F401
+import subprocess
 import sys
 import sysconfig  # noqa: F401
 import tempfile  # noqa: F401
@@ -228,6 +228,7 @@ def become() -> None:
         for name in names:
             if hasattr(module, name):
                 delattr(module, name)
+    vars(subprocess)["_CAN_USE_PIDFD_OPEN"] = False  # as on a Mac, from Python 3.15 on
     vars(os)["process_cpu_count"] = os.cpu_count  # as os.py has it without sched_getaffinity
     for name, method in {
         "getsockopt": getsockopt,
