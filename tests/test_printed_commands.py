@@ -110,7 +110,7 @@ def test_pairctls_own_hint_quotes_tmux(tmp_path: Path, monkeypatch: pytest.Monke
     home.mkdir(mode=0o700)
     (home / "config.toml").write_text(f'[tmux]\ncommand = "{tmux}"\n')
     monkeypatch.setenv("PAIRING_HOME", str(home))
-    tmux.write_text("#!/bin/sh\nexit 1\n")
+    tmux.write_text('#!/bin/sh\n[ "$1" = -V ] && echo tmux 3.4\n')
     tmux.chmod(0o755)
     session = Session({**HELLO, "tmux": str(tmux), "tmux_socket": str(tmp_path / "s")})
     with pytest.raises(PairingError) as refused:
