@@ -219,6 +219,8 @@ def _mapping_lanes(ground: _Ground, look: Look, occupied: Callable[[], bool]) ->
     """`occupied`: a guest is in."""
     settings, store, intent = ground.chosen.router, ground.store, ground.intent
     clock, signals = ground.clock, ground.signals
+    # The user's own program knows where it leads.
+    door_address = "" if settings.command.open else ground.chosen.door.address
 
     async def own_network() -> Network | None:
         return await first.look_around()
@@ -254,6 +256,7 @@ def _mapping_lanes(ground: _Ground, look: Look, occupied: Callable[[], bool]) ->
         second=second,
         hole_port=high_port if ground.chosen.cgnat.stun else None,
         hostname=settings.hostname,
+        door_address=door_address,
         occupied=occupied,
     )
     first.changed.connect(second.poke)
@@ -267,6 +270,7 @@ def _mapping_lanes(ground: _Ground, look: Look, occupied: Callable[[], bool]) ->
         signals,
         policy=PINHOLE,
         enabled=_wants_pinhole(settings),
+        door_address=door_address,
         occupied=occupied,
     )
     return _Mappings(router, first, second, pinhole)

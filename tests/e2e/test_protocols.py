@@ -19,7 +19,7 @@ from tests.e2e.network import (
     Place,
     until,
 )
-from tests.e2e.people import CONFIG, Guest, Host, speaks
+from tests.e2e.people import CONFIG, FORGE_CONFIG, Guest, Host, speaks
 
 RESTORED = 180.0  # seconds; where no announcement is heard the next look may be a minute away
 NO_UPNP = MINIUPNPD.replace("enable_upnp=yes", "enable_upnp=no")
@@ -74,6 +74,22 @@ def test_a_guest_enters_by_the_protocol_that_the_router_speaks_and_nothing_is_le
     assert list(network.forwards()) == [22]
     host.pairctl("end")
     until("nothing is forwarded", lambda: not network.forwards())
+
+
+@pytest.mark.parametrize(
+    ("address", "kinds"),
+    [(HOST, ["router", "lan"]), (HOST6, ["ipv6", "lan"]), ("127.0.0.1", ["lan"])],
+    ids=["IPv4", "IPv6", "loopback"],
+)
+def test_no_port_is_requested_for_an_address_at_which_the_door_does_not_listen(
+    network: Network, host: Host, octocat: Guest, address: str, kinds: list[str]
+) -> None:
+    host.configure(f'{FORGE_CONFIG}\n[door]\naddress = "{address}"\n')
+    invited = host.invites(octocat)
+    assert [endpoint["kind"] for endpoint in invited["endpoints"]] == kinds
+    assert bool(network.forwards()) == ("router" in kinds)
+    assert bool(network.pinholes()) == ("ipv6" in kinds)
+    assert ("no-gateway" in warned(invited)) == (kinds == ["lan"])
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,12 @@ def laptop(tmp_path: Path) -> Iterator[Laptop]:
 
 @asynccontextmanager
 async def lane_of(
-    laptop: Laptop, *adapters: Any, announced_at: int = 0, port: int = PORT, hole: bool = False
+    laptop: Laptop,
+    *adapters: Any,
+    announced_at: int = 0,
+    port: int = PORT,
+    hole: bool = False,
+    door_address: str = "",
 ) -> AsyncIterator[MappingLane]:
     """A lane whose passes are the test's to call; the invitation is made if there is none."""
     laptop.signals = Signals()
@@ -104,6 +109,7 @@ async def lane_of(
         laptop.signals,
         look=laptop.look,
         hole_port=(lambda _: HIGH_PORT) if hole else None,
+        door_address=door_address,
         occupied=lambda: laptop.occupied,
         asleep=lambda: laptop.slept,
         listen=partial(listen, port=announced_at or free_port()),
@@ -159,6 +165,24 @@ async def test_a_new_mapping_is_read_back_three_times_and_then_within_each_minut
             looked.append(deadline - after)
         assert looked == [1, 5, 30, 85, 140]
         assert igd.counts["AddPortMapping"] == 1
+
+
+async def test_no_port_is_requested_for_a_door_that_listens_elsewhere_and_an_old_one_is_closed(
+    laptop: Laptop,
+) -> None:
+    async with FakeIgd() as igd:
+        async with lane_of(laptop, upnp(laptop, igd), door_address="127.0.0.1") as lane:
+            await lane.one_pass()
+            assert list(igd.mappings) == [PORT]
+            [entry] = laptop.store.mappings()
+        laptop.store.record(entry)  # as a killed daemon leaves it
+        async with lane_of(laptop, upnp(laptop, igd), door_address="::1") as lane:
+            with pytest.raises(GatewayError, match=r"127\.0\.0\.1 only.* listens at ::1") as caught:
+                await lane.one_pass()
+            assert caught.value.code == "no-gateway"
+            assert igd.mappings == {}
+            assert laptop.store.mappings() == []
+            assert igd.counts["AddPortMapping"] == 1
 
 
 async def test_the_current_mapping_is_known_without_reading_the_journal(laptop: Laptop) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
+from pairingd import gateways
+from pairingd.core.model import Mapping
 from pairingd.world.gateway.pxp import announcements
 from pairingd.world.network import changes
 
@@ -29,11 +31,14 @@ class Hints:
         self._listeners = ExitStack()
         self._followed: tuple[bool, tuple[str, str] | None] = (False, None)
 
-    def follow(self, *, network: bool, gateway: tuple[str, str] | None) -> None:
-        """Listen to the network's changes, and to `gateway`, given by its address and ours.
+    def follow(self, *, network: bool, held: Mapping | None) -> None:
+        """Listen to the network's changes, and to the gateway of `held` if the mapping's protocol
+        has announcements.
 
         Pass None to listen to no gateway. An idle daemon follows nothing, so that nothing wakes it.
         """
+        announces = held is not None and gateways.named(held.protocol).announces
+        gateway = (held.gateway, held.internal_host) if held and announces else None
         if (network, gateway) == self._followed:
             return
         self._listeners.close()

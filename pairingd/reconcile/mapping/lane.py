@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 
 from pairingd import gateways
 from pairingd.core import holding, plan
+from pairingd.core.addresses import parse_address
 from pairingd.core.events import CommandPrinted
 from pairingd.core.holding_events import (
     Action,
@@ -89,9 +90,9 @@ class MappingLane(Lane):
 
     If not `enabled`, it only closes what an earlier daemon has left. `look` returns what answers at
     a host and port outside; None: never look. `second` is the lane of the router in front of this
-    one's. `hole_port` returns the port to request behind the provider's NAT for a hole in it; None:
-    make no hole. `hostname` is the user's name for this network. `occupied` returns whether a guest
-    is in.
+    one's. `door_address` is the only one of ours that a router can lead to; "": any. `hole_port`
+    returns the port to request behind the provider's NAT for a hole in it; None: make no hole.
+    `hostname` is the user's name for this network. `occupied` returns whether a guest is in.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class MappingLane(Lane):
         look: Look | None = None,
         hole_port: Callable[[Network], int] | None = None,
         hostname: str = "",
+        door_address: str = "",
         occupied: Callable[[], bool] = lambda: False,
         asleep: Callable[[], float] = asleep,
         listen: Callable[..., AbstractContextManager[None]] = listen,
@@ -125,6 +127,7 @@ class MappingLane(Lane):
         self._store, self._router = store, router
         self._locate, self._door_port = locate, door_port
         self._hostname, self._second = hostname, second
+        self._door_address = door_address
         self._behind = Behind(hole_port)
         self._occupied = occupied
         self._holding = Holding(policy, tuple(store.mappings()), read_back=gateways.READ_BACK)
@@ -197,7 +200,8 @@ class MappingLane(Lane):
     async def one_pass(self) -> float | None:
         self._read_journal()
         needed = self.needed or bool(self._holding.own)
-        self._hints.follow(network=needed, gateway=self._announcing())
+        primary = self._holding.policy.primary  # the lane that listens to announcements for all
+        self._hints.follow(network=needed, held=self.current if primary else None)
         if not needed:
             return None
         before, self._slept = self._slept, self._asleep()
@@ -208,6 +212,8 @@ class MappingLane(Lane):
             await self._serve()
         session, door = self._intent.state.session, self._door_port() if self.enabled else None
         await self._follow(Settled(door, session.announced if session else None, self._hostname))
+        if door and (problem := _unheard(self.network, self._door_address)):
+            raise problem
         return holding.next_deadline(self._holding, self.clock())
 
     def poke(self) -> None:
@@ -224,15 +230,6 @@ class MappingLane(Lane):
         if self._holding.policy.primary:
             super()._report_trouble(error)
 
-    def _announcing(self) -> tuple[str, str] | None:
-        """The gateway and our address there, if the mapping's protocol has announcements. The lane
-        of the primary policy listens for all.
-        """
-        held = self.current if self._holding.policy.primary else None
-        if held is None or not gateways.named(held.protocol).announces:
-            return None
-        return held.gateway, held.internal_host
-
     async def _serve(self) -> None:
         ports, session = self._wished_ports(), self._intent.state.session
         wish = self._behind.wish(self.network, ports, session)
@@ -244,12 +241,14 @@ class MappingLane(Lane):
             self._read_journal()  # has what was interrupted; the next round undoes it
 
     def _wished_ports(self) -> tuple[int, int] | None:
-        """None once the time is up, even if the door is still open, as after a sleep."""
+        """None once the time is up, even if the door is still open, as after a sleep; and where the
+        door does not listen.
+        """
         port, state = self._door_port(), self._intent.state
         if not self.enabled or port is None or state.session is None:
             return None
-        in_time = plan.admits(state, self.clock())
-        return (port, state.session.external_port) if in_time else None
+        served = plan.admits(state, self.clock()) and not _unheard(self.network, self._door_address)
+        return (port, state.session.external_port) if served else None
 
     def _read_journal(self) -> None:
         self._step(Journaled(tuple(self._store.mappings())))
@@ -335,6 +334,19 @@ class MappingLane(Lane):
                 return Swept(await self._router.sweep(network, keep))
 
 
+def _unheard(network: Network | None, door_address: str) -> GatewayError | None:
+    """The problem if the door does not listen at our address in `network`."""
+    if network is None or not network.gateway or not door_address:
+        return None
+    if parse_address(door_address) == parse_address(network.address):
+        return None
+    return GatewayError(
+        "no-gateway",
+        f"the router can forward to {network.address} only, and the door listens at {door_address}",
+        'set [door] address = "" or that address in config.toml, then: pairctl restart',
+    )
+
+
 def _reason(end: End) -> GatewayError:
     match end:
         case Fail(problems):
@@ -347,5 +359,5 @@ def _reason(end: End) -> GatewayError:
             return GatewayError(
                 "no-gateway",
                 "this network has no home router to ask",
-                "a guest on the same network can still connect; run: pairctl doctor",
+                "run: pairctl doctor; guests on the same network can still connect",
             )
