@@ -219,8 +219,7 @@ def _mapping_lanes(ground: _Ground, look: Look, occupied: Callable[[], bool]) ->
     """`occupied`: a guest is in."""
     settings, store, intent = ground.chosen.router, ground.store, ground.intent
     clock, signals = ground.clock, ground.signals
-    # The user's own program knows where it leads.
-    door_address = "" if settings.command.open else ground.chosen.door.address
+    door_address = ground.chosen.forwarded_address
 
     async def own_network() -> Network | None:
         return await first.look_around()

@@ -195,6 +195,13 @@ class Config(Struct, frozen=True):
     cgnat: Cgnat = Cgnat()
     groups: dict[Annotated[str, values.group_name], Members] = field(default_factory=dict)
 
+    @property
+    def forwarded_address(self) -> str:
+        """The only address of ours that a router may lead to; "": any. The user's own program knows
+        where it leads.
+        """
+        return "" if self.router.command.open else self.door.address
+
 
 class Settings(Struct, frozen=True):
     """The configuration in force, and the keys that the file sets."""

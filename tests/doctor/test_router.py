@@ -35,9 +35,10 @@ async def findings(
     daemon: Daemon | None = None,
     full: bool = False,
     relay: config.Relay = config.Relay(),  # noqa: B008 - frozen
+    door: config.Door = config.Door(),  # noqa: B008 - frozen
     **limits: Any,
 ) -> dict[str, Finding]:
-    chosen = config.Settings(config.Config(router=router_config, relay=relay), "")
+    chosen = config.Settings(config.Config(router=router_config, relay=relay, door=door), "")
     subject = Subject(None, chosen, daemon or Daemon(), router=full, verbose=full)
     return {finding.name: finding async for finding in router.check(subject, **limits)}
 
@@ -213,6 +214,20 @@ async def test_a_hostile_router_costs_a_warning_at_worst(quirk: Quirk) -> None:
     refused = [line for line in reported["exchanges"].details if fake.description_url in line]
     assert refused
     assert "port" not in reported
+
+
+async def test_a_door_that_listens_elsewhere_is_no_use_to_the_router() -> None:
+    async with FakeIgd() as fake:
+        reported = await findings(settings(fake), full=True, door=config.Door(address="::1"))
+        assert reported["gateway"].state is State.WARN
+        assert "listens at ::1" in reported["gateway"].message
+        assert "works" not in str(reported["ways"])
+        assert fake.counts["AddPortMapping"] == 0
+        own_program = settings(fake, command={"open": "true", "close": "true"})
+        assert (
+            ((await findings(own_program, door=config.Door(address="::1")))["gateway"]).state
+            is State.OK
+        )
 
 
 @pytest.mark.parametrize("quirk", [Quirk.OFF_HOST_CONTROL, Quirk.NO_WAN_SERVICE])

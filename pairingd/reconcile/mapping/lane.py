@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 
 from pairingd import gateways
 from pairingd.core import holding, plan
-from pairingd.core.addresses import parse_address
 from pairingd.core.events import CommandPrinted
 from pairingd.core.holding_events import (
     Action,
@@ -72,7 +71,7 @@ from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.pxp.announcements import listen
-from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent
+from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent, unheard
 from pairingd.world.gateway.router import Router
 
 log = logging.getLogger(__name__)
@@ -212,7 +211,7 @@ class MappingLane(Lane):
             await self._serve()
         session, door = self._intent.state.session, self._door_port() if self.enabled else None
         await self._follow(Settled(door, session.announced if session else None, self._hostname))
-        if door and (problem := _unheard(self.network, self._door_address)):
+        if door and (problem := unheard(self.network, self._door_address)):
             raise problem
         return holding.next_deadline(self._holding, self.clock())
 
@@ -247,7 +246,7 @@ class MappingLane(Lane):
         port, state = self._door_port(), self._intent.state
         if not self.enabled or port is None or state.session is None:
             return None
-        served = plan.admits(state, self.clock()) and not _unheard(self.network, self._door_address)
+        served = plan.admits(state, self.clock()) and not unheard(self.network, self._door_address)
         return (port, state.session.external_port) if served else None
 
     def _read_journal(self) -> None:
@@ -332,19 +331,6 @@ class MappingLane(Lane):
                 return Looked(entry, presence)
             case Sweep(network, keep):
                 return Swept(await self._router.sweep(network, keep))
-
-
-def _unheard(network: Network | None, door_address: str) -> GatewayError | None:
-    """The problem if the door does not listen at our address in `network`."""
-    if network is None or not network.gateway or not door_address:
-        return None
-    if parse_address(door_address) == parse_address(network.address):
-        return None
-    return GatewayError(
-        "no-gateway",
-        f"the router can forward to {network.address} only, and the door listens at {door_address}",
-        'set [door] address = "" or that address in config.toml, then: pairctl restart',
-    )
 
 
 def _reason(end: End) -> GatewayError:

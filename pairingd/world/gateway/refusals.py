@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pairingd.core.addresses import parse_address
+from pairingd.core.network import Network
 from pairingd.errors import GatewayError
 
 NO_CODE = 1 << 40  # of a refusal without a code of its protocol; no router's has as many digits
@@ -82,6 +84,19 @@ def no_gateway() -> GatewayError:
         _NOBODY,
         "switch on UPnP (or PCP, NAT-PMP) in the router, forward the port there by hand, or set up "
         "a [relay]",
+    )
+
+
+def unheard(network: Network | None, door_address: str) -> GatewayError | None:
+    """The problem if the door does not listen at our address in `network`."""
+    if network is None or not network.gateway or not door_address:
+        return None
+    if parse_address(door_address) == parse_address(network.address):
+        return None
+    return GatewayError(
+        "no-gateway",
+        f"the router can forward to {network.address} only, and the door listens at {door_address}",
+        'set [door] address = "" or that address in config.toml, then: pairctl restart',
     )
 
 
