@@ -126,7 +126,12 @@ def assemble(
     tunnel_end = frozenset(
         {chosen.door.address or "127.0.0.1"} if chosen.relay.ssh or chosen.relay.command.run else ()
     )
-    door = Door(sshd, chosen.door.address, clock, Admission(shared=tunnel_end), logged_in)
+
+    def journal(pid: int) -> None:
+        access.roster.journal(pid)
+
+    admission = Admission(shared=tunnel_end)
+    door = Door(sshd, chosen.door.address, clock, admission, logged_in, journal)
     access = AccessLane(
         intent,
         store,

@@ -208,6 +208,20 @@ def test_on_a_full_disk_an_invitation_is_refused_whole(stage: SmallDisk) -> None
     assert [one["guest"] for one in stage.asks("status")["invitations"]] == ["github:hubot"]
 
 
+def test_a_guest_who_comes_while_the_disk_is_full_is_told_and_so_is_the_host(
+    stage: SmallDisk,
+) -> None:
+    guest = octocat_is_invited(stage)
+    with stage.full():
+        for _ in range(2):
+            assert "the host is out of resources; try again" in guest.runs(port=stage.door).stderr
+        assert "state-unwritable" in codes(stage.asks("status"))
+    until(lambda: "state-unwritable" not in codes(stage.asks("status")), "there is space")
+    guest.joins(port=stage.door).shows("[pairing]")
+    events = [one for one in stage.asks("log")["events"] if one["kind"] in {"trouble", "resolved"}]
+    assert [one["kind"] for one in events] == ["trouble", "resolved"]
+
+
 def test_a_revocation_that_cannot_be_made_durable_holds_with_a_warning(stage: SmallDisk) -> None:
     guest = octocat_is_invited(stage)
     screen = guest.joins()

@@ -63,7 +63,8 @@ class Host:
         self.tmux = Tmux("", socket, "pairing", reply_timeout_s=10 * WAIT_S)
         self.runs_tmux("new-session", "-d", "-s", "pairing")
         sshd = Sshd("/usr/sbin/sshd", home / "sshd_config", home / "host_ed25519", self.keys)
-        self.door = Door(lambda: sshd, "127.0.0.1", self.clock, Admission())
+        admission = Admission()
+        self.door = Door(lambda: sshd, "127.0.0.1", self.clock, admission, journal=self._journal)
         control = self.keys.with_name("pairingd.sock")
         entrance = Entrance(
             *(self.intent, self.door, lambda: sshd, self.keys, self.tmux, 0, signals),
@@ -78,6 +79,9 @@ class Host:
         self.opened: list[frozenset[str]] = []
         signals.opened.connect(self.opened.append)
         signals.door_changed.connect(lambda: self.told_of.append(self.door.port))
+
+    def _journal(self, pid: int) -> None:
+        self.lane.roster.journal(pid)
 
     def runs(self) -> None:
         """From now on the lane makes its passes by itself."""
@@ -448,7 +452,7 @@ async def test_a_connection_that_cannot_be_journaled_does_not_stay(host: Host) -
     other.execute("BEGIN IMMEDIATE")
     second = await host.knocks()
     async with asyncio.timeout(WAIT_S):
-        await second.read()  # until its end
+        assert b"out of resources" in await second.read()  # until its end
     other.close()
     await happens(lambda: len(host.lane.logins) == 1)
     assert [*host.lane.logins] == first  # which came before, and still has time to log in

@@ -56,7 +56,7 @@ class AccessLane(Lane):
         super().__init__(intent, clock)
         self._wishes = Wishes(intent, clock)
         self._aside = aside = Aside()
-        self.roster = Roster(intent, store, tmux, door, signals, aside)
+        self.roster = Roster(*(intent, store, tmux, door, signals, aside), self._report_trouble)
         self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
         self._line = StatusLine(tmux, self._confinement, self.poke)
         self._messages = Messages(

@@ -32,6 +32,7 @@ _MAX_RECORD_BYTES = 4096  # sshd's longest message is 1024 (log.c, MSGBUFSIZ)
 
 # Of the connections' sshds, those known to have a guest logged in, with the invitation.
 LoggedIn = Callable[[Collection[int]], Mapping[int, str]]
+Journal = Callable[[int], None]
 
 
 class Connection(Struct, eq=False):
@@ -57,6 +58,7 @@ class Connections:
         clock: Callable[[], float],
         events: Events,
         logged_in: LoggedIn,
+        journal: Journal,
     ) -> None:
         self._sshd = sshd
         self._clock = clock
@@ -67,6 +69,7 @@ class Connections:
         self._guard = Guard()
         self._acknowledgements = Acknowledgements()
         self._logged_in = logged_in
+        self._journal = journal
         self._look: asyncio.TimerHandle | None = None
 
     async def serve(
@@ -74,7 +77,7 @@ class Connections:
     ) -> Connection:
         """From an sshd's start to its end, which closes `accepted`. `dialed` as in Connected.
 
-        Raises OSError if no sshd can be started; then `accepted` is as it was.
+        Raises OSError if no sshd can be started, or none be journaled; then `accepted` is open.
         """
         connection, records = await self._start(visitor, accepted, peer)
         try:
@@ -176,10 +179,22 @@ class Connections:
                     process, reach = await self._sshd().start(accepted, log_end, known)
                     self._guard.hold(process.pid, LOGIN_GRACE)
                     self._guard.take(process.pid, accepted)
+                try:
+                    self._journal(process.pid)
+                except BaseException:
+                    await self._abandon(process, reach)
+                    raise
         except BaseException:
             records.close()
             raise
         return Connection(process.pid, peer, visitor, accepted, process, reach), records
+
+    async def _abandon(self, process: asyncio.subprocess.Process, reach: Reach) -> None:
+        """End an sshd that must not serve. It has hardly begun."""
+        reach.end(signal.SIGKILL)
+        await asyncio.wait({asyncio.create_task(process.wait())}, timeout=_SIGNAL_TIMEOUT_S)
+        self._guard.release(process.pid)
+        reach.close()
 
     async def _follow(self, connection: Connection, records: socket.socket) -> None:
         """Return once its sshd has ended."""

@@ -13,7 +13,7 @@ from pairingd.core.admission import Admission
 from pairingd.core.penalties import Ban
 from pairingd.errors import WorldError
 from pairingd.process.holder import holder
-from pairingd.world.door.connections import Connections, LoggedIn
+from pairingd.world.door.connections import Connections, Journal, LoggedIn
 from pairingd.world.door.events import Events
 from pairingd.world.door.listener import listen, plain
 from pairingd.world.door.lobby import Arrival, Lobby
@@ -35,12 +35,14 @@ class Door:
         clock: Callable[[], float],
         admission: Admission,
         logged_in: LoggedIn = lambda _: {},
+        journal: Journal = lambda _: None,
     ) -> None:
         """`sshd` returns what serves the next connection. `logged_in` finds logins that sshd's log
-        has lost.
+        has lost. `journal` is called with the pid of each new sshd, and raises OSError if that
+        cannot be written down: then the client is refused.
         """
         self.events = Events()
-        self.connections = Connections(sshd, clock, self.events, logged_in)
+        self.connections = Connections(sshd, clock, self.events, logged_in, journal)
         self._address = address
         self._lobby = Lobby(admission, clock, self.connections, self.events)
         self._listener: socket.socket | None = None

@@ -9,6 +9,7 @@ from math import ceil
 from pairingd.core.admission import Refusal
 from pairingd.core.durations import format_duration
 from pairingd.core.ssh_wire import IDENTIFICATION, Reason, disconnect
+from pairingd.world.door.progress import has_sent
 
 _LINGER_S = 1.0
 _MAX_LINGERING = 32  # sockets
@@ -37,11 +38,14 @@ class Farewells:
         return len(self._lingering)
 
     def refuse(self, refused: socket.socket, refusal: Refusal, wait_s: float = 0.0) -> None:
-        """Send the reason and close `refused`, which nobody else uses."""
+        """Send the reason and close `refused`, which nobody else uses. Our identification line goes
+        first, unless an sshd has sent its own.
+        """
         loop = asyncio.get_running_loop()
         try:
             refused.setblocking(False)
-            refused.send(IDENTIFICATION + message(refusal, wait_s))
+            line = b"" if has_sent(refused) else IDENTIFICATION
+            refused.send(line + message(refusal, wait_s))
             refused.shutdown(socket.SHUT_WR)
         except OSError:
             refused.close()

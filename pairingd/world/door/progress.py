@@ -31,6 +31,15 @@ def is_over(connection: socket.socket) -> bool:
     return info[_STATE] in _CLOSED
 
 
+def has_sent(connection: socket.socket) -> bool:
+    """Whether anything was sent on it."""
+    if sys.platform != "linux":  # not run
+        return False
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+    *_, segments_sent = _INFO.unpack(info)
+    return bool(segments_sent)
+
+
 def progress(connection: socket.socket, age: float) -> Progress | None:
     """Of a connection that has had an sshd for `age` seconds. None: unknown now."""
     if sys.platform != "linux":  # not run

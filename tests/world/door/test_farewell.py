@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +46,20 @@ async def test_the_reason_arrives_even_if_much_of_the_clients_data_is_unread(
     assert received == IDENTIFICATION + message(refusal)
     await rest(farewells)
     assert accepted.fileno() == -1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO is Linux's")
+async def test_a_client_that_has_an_sshd_s_line_gets_no_second_one(
+    listener: socket.socket,
+) -> None:
+    farewells = Farewells()
+    with socket.create_connection(listener.getsockname()) as client:
+        accepted, _ = listener.accept()
+        accepted.sendall(b"SSH-2.0-OpenSSH\r\n")
+        farewells.refuse(accepted, Refusal.NO_RESOURCES)
+        received = await asyncio.to_thread(all_of, client)
+    assert received == b"SSH-2.0-OpenSSH\r\n" + message(Refusal.NO_RESOURCES)
+    await rest(farewells)
 
 
 async def test_peers_that_never_close_are_closed_and_few_at_a_time(
