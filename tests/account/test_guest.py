@@ -116,10 +116,13 @@ def test_a_later_deadline_replaces_an_earlier_one(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "served", ["trap 'echo told' USR2; while :; do sleep 0.1; done"], indirect=True
+    "served",
+    ["trap 'echo told' URG; echo ready; while :; do sleep 0.1; done"],
+    indirect=True,
 )
 def test_a_signal_reaches_the_process_that_is_named(served: Served) -> None:
-    served.says(f"signal {served.sshd.pid} {signal.SIGUSR2.value}")
+    assert served.client.recv(16) == b"ready\n"
+    served.says(f"signal {served.sshd.pid} {signal.SIGURG.value}")
     assert served.client.recv(16) == b"told\n"
 
 
