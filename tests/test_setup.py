@@ -104,10 +104,12 @@ def bare(house: Path) -> Path:
     return house
 
 
-def make(house: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+def make(
+    house: Path, python: str = sys.executable, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", str(house / "scripts" / "setup")],
-        env={"PATH": str(house / "bin"), "PYTHON": python},
+        env={"PATH": str(house / "bin"), "PYTHON": python, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -135,6 +137,13 @@ def test_without_ensurepip_it_stops_with_the_line_that_helps(bare: Path, apt: bo
     assert (f"apt-get install {version}-venv" if apt else "set PYTHON to a Python with") in last
     assert len(done.stderr.splitlines()) <= 2
     assert not list(bare.glob(".venv*"))
+
+
+def test_a_pip_that_installs_for_the_user_elsewhere_fills_the_environment(bare: Path) -> None:
+    (bare / "pip.conf").write_text("[install]\nuser = true\n")
+    done = make(bare, PIP_CONFIG_FILE=str(bare / "pip.conf"))
+    assert done.returncode == 0, done.stderr
+    assert (bare / ".venv" / "bin" / "thing").exists()
 
 
 def test_an_environment_that_is_not_whole_is_replaced_by_one_that_is(bare: Path) -> None:
