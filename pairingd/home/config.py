@@ -204,11 +204,20 @@ class Config(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """The configuration in force, and the keys that the file sets."""
+    """The configuration in force, the keys that the file sets, and what was read; None: no file."""
 
     config: Config
     file: str
     given: frozenset[str] = frozenset()
+    content: bytes | None = None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the file now holds something else, which the next start reads."""
+        try:
+            return private.read_config(self.file) != self.content
+        except Misconfigured:
+            return False
 
 
 def load(path: Path) -> Settings:
@@ -234,7 +243,7 @@ def parse(content: bytes, name: str) -> Settings:
         config = _completed(strict.read(Config, tables), given)
         if problem := _inconsistent(config) or _no_guest(config):
             raise Misconfigured("bad-config", f"{name}: {problem[0]}", problem[1])
-        return Settings(config, name, given)
+        return Settings(config, name, given, content)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise Misconfigured(

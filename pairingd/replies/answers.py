@@ -295,6 +295,14 @@ def warnings(parts: Parts) -> list[results.Problem]:
                 "hint": f"it was set aside as {parts.store.set_aside}; invite the guests again",
             }
         )
+    if parts.settings.is_outdated:
+        problems.append(
+            {
+                "code": "config-changed",
+                "message": f"{parts.settings.file} has changed since pairingd started",
+                "hint": "pairctl restart; guests who are connected must connect again",
+            }
+        )
     session = parts.intent.state.session
     if changed := endpoint_changed(session):
         problems.append(report.problem(changed))

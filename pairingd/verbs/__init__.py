@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from pairingd.errors import PairingError
 from pairingd.protocol import methods
 from pairingd.protocol.methods import Method
 from pairingd.replies.parts import Notify, Parts
@@ -40,10 +41,20 @@ P = TypeVar("P")
 R = TypeVar("R")
 Verb = Callable[[Parts, P, Notify], Awaitable[R]]
 
+_RESTART = "config.toml has changed since pairingd started: pairctl restart"
 
-def call(parts: Parts, name: str, given: object, notify: Notify) -> Awaitable[Any]:
-    """Run the verb `name`; `given` is a record of its parameters."""
-    return VERBS[name](parts, given, notify)
+
+async def call(parts: Parts, name: str, given: object, notify: Notify) -> Any:
+    """Run the verb `name`; `given` is a record of its parameters.
+
+    Where a hint was to change config.toml, and somebody has, a PairingError names the next step.
+    """
+    try:
+        return await VERBS[name](parts, given, notify)
+    except PairingError as error:
+        if parts.settings.is_outdated and not error.hint.endswith(_RESTART):
+            error.hint = f"{error.hint}; {_RESTART}"
+        raise
 
 
 def _verb(method: Method[P, R], run: Verb[P, R]) -> tuple[str, Verb[Any, Any]]:
