@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pairctl.failures import Usage
 from pairingd.core.durations import format_duration, parse_duration
 from pairingd.core.refusal import Refused
-from pairingd.core.text import quoted, shell
+from pairingd.core.text import QUOTES, quoted, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -245,8 +245,9 @@ def access(guest: str, text: str) -> str:
 def guests(named: Sequence[str], verb: str, ttl: int | None = None) -> None:
     """Raise Usage if a word is not a guest, though it could be the name of an account."""
     for index, word in enumerate(named):
-        if re.fullmatch(_KEY_TYPE, word.removeprefix("key:")) and len(named) > index + 1:
-            key = " ".join([word.removeprefix("key:"), *named[index + 1 :]])
+        key_type = word.strip(QUOTES).removeprefix("key:").strip(QUOTES)
+        if re.fullmatch(_KEY_TYPE, key_type) and len(named) > index + 1:
+            key = " ".join([key_type, *named[index + 1 :]]).rstrip(QUOTES)
             raise Usage(
                 "bad-guest",
                 f"{quoted(word)} begins a public key, which must be one word",

@@ -18,13 +18,13 @@ from functools import lru_cache
 from msgspec import Struct
 
 from pairingd.core.addresses import ip_version, parse_address
-from pairingd.core.key_formats import several_keys
+from pairingd.core.key_formats import several_keys, visible
 from pairingd.core.keys import ANOTHER_KEY, NotAccepted, WrongKind, parse_key, type_of
 from pairingd.core.model import Key
 from pairingd.core.news import distinct_part, short_name
 from pairingd.core.ports import MAX_PORT
 from pairingd.core.refusal import Refused
-from pairingd.core.text import quoted, shell
+from pairingd.core.text import QUOTES, quoted, shell
 
 DEFAULT_PROVIDER = "github"
 URL_PROVIDERS = frozenset({"http", "https"})
@@ -124,7 +124,7 @@ def parse_guest(text: str, providers: Collection[str]) -> Guest:
     Raises Refused `bad-guest`, `unknown-provider`, or for a literal key `no-acceptable-keys`.
     """
     if text[:4].lower() == "key:":  # as `$(cat id.pub)` has them, with a tab or Windows' line end
-        text = text.rstrip("\r\n").replace("\t", " ")
+        text = f"key:{visible(text[4:])}".replace("\t", " ")
     if not text.isprintable():
         raise _bad_guest(text, "has characters that cannot be printed")
     text = _account(text, providers)
@@ -137,7 +137,7 @@ def parse_guest(text: str, providers: Collection[str]) -> Guest:
     if provider in URL_PROVIDERS:
         return _by_url(text)
     if provider not in providers:
-        raise _unknown_provider(prefix, providers)
+        raise _unknown_provider(text, prefix, providers)
     name = (rest if colon else text).removeprefix("@")
     if not colon and name.endswith(".pub"):
         raise _bad_guest(text, "is a file's name")
@@ -276,13 +276,15 @@ def _pasted_key(text: str) -> str:
     match = _PASTED_KEY.search(text)
     if match is None:
         return ""
-    if match["type"]:
-        return text[match.start("type") :]
-    type_ = type_of(match["blob"])
-    return f"{type_} {text[match.start('blob') :]}" if type_ else ""
+    type_ = (match["type"] or "").strip() or type_of(match["blob"])
+    rest = text[match.end() :].rstrip(QUOTES)
+    comment = rest if rest[:1].isspace() else ""
+    return f"{type_} {match['blob']}{comment}" if type_ else ""
 
 
-def _unknown_provider(name: str, providers: Collection[str]) -> Refused:
+def _unknown_provider(text: str, name: str, providers: Collection[str]) -> Refused:
+    if _pasted_key(text):
+        return _bad_guest(text, "is a public key with other text around it")
     return Refused(
         "unknown-provider",
         f"no identity provider is called {quoted(name)}",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from pairingd.core.text import one_line
+from pairingd.core.text import QUOTES, one_line
 
 ONE_A_LINE = "it must hold one public key a line, as a .pub file does"
 
@@ -94,8 +94,6 @@ _KNOWN_HOST = re.compile(
     r"@(?:cert-authority|revoked)\s+\S+|\|1\|\S+|localhost|[\w*?!\[\]-]*[.:,][\w*?:\[]\S*", re.ASCII
 )
 
-_QUOTES = "\"'`<\u2018\u201c\u201e\xab"  # and those of word processors
-
 _UTF8_MARK = b"\xef\xbb\xbf"
 _BYTE_ORDER_MARKS = (  # the longer first: UTF-16's begins UTF-32's
     (b"\xff\xfe\0\0", "UTF-32"),
@@ -115,7 +113,7 @@ def lines(content: bytes) -> Iterator[tuple[int, str]]:
     for number, raw in enumerate(content.split(b"\n"), start=1):
         first, *rest = _decoded(raw).splitlines() or [""]
         for part in (first, *filter(_KEY.search, rest)):
-            line = _visible(part)
+            line = visible(part)
             if in_block and not KEY_TYPE.match(line):
                 in_block = not _BLOCK_ENDS.match(line)
             elif line and not line.startswith("#"):
@@ -144,7 +142,7 @@ def named(line: str) -> Format:
     if not key:
         return Format("a fingerprint") if _FINGERPRINT.search(line) else _UNKNOWN
     key_type, before = key[1], line[: key.start()].strip()
-    if not before.strip(_QUOTES):
+    if not before.strip(QUOTES):
         return Format("a key in quotes", type=key_type)
     if _OPTION.match(before):
         return Format("options before a key", type=key_type)
@@ -187,7 +185,7 @@ def _encoding(content: bytes) -> str:
     return ""
 
 
-def _visible(line: str) -> str:
+def visible(line: str) -> str:
     """Without what cannot be seen at its ends, such as the zero-width spaces of chat programs."""
     seen = [place for place, c in enumerate(line) if c.isprintable() and c != " "]
     return line[seen[0] : seen[-1] + 1] if seen else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 _MAX_QUOTED_CHARS = 80
+# Also those that word processors and chat programs put in the place of a shell's.
+QUOTES = "\"'`<\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb"
 
 
 def printable(text: str) -> str:

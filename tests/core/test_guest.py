@@ -83,7 +83,9 @@ class TestIdentity:
         guest = parse_guest(f"key:{KEY} one", PROVIDERS)
         assert str(guest) == str(parse_guest(f"key: {KEY}", PROVIDERS))
 
-    @pytest.mark.parametrize("spelled", [f"{KEY}\r", f"{KEY} ann\r\n", KEY.replace(" ", "\t")])
+    @pytest.mark.parametrize(
+        "spelled", [f"{KEY}\r", f"\u200b{KEY} ann\r\n", KEY.replace(" ", "\t")]
+    )
     def test_of_a_key_is_read_as_its_file_has_it(self, spelled: str) -> None:
         assert str(parse_guest(f"key:{spelled}", PROVIDERS)) == f"key:{FINGERPRINT}"
 
@@ -192,6 +194,10 @@ class TestBadGuest:
             (f"- {KEY}", f"for a public key: pairctl invite 'key:{KEY}'"),
             (f'from="10.0.0.1" {KEY} ann', f"for a public key: pairctl invite 'key:{KEY} ann'"),
             (f"key:restrict {KEY}", f"for a public key: pairctl invite 'key:{KEY}'"),
+            (f"\u201c{KEY} ann\u201d", f"for a public key: pairctl invite 'key:{KEY} ann'"),
+            (f"\u201ckey:{KEY}\u201d", f"for a public key: pairctl invite 'key:{KEY}'"),
+            (f"key:\u2018{KEY}\u2019", f"for a public key: pairctl invite 'key:{KEY}'"),
+            (f"{KEY}, please", f"for a public key: pairctl invite 'key:{KEY}'"),
             (f"{KEY.split()[1]} a", f"for a public key: pairctl invite 'key:{KEY} a'"),
             ("/home/ann/my AAAA", "for a file: pairctl invite 'file:/home/ann/my AAAA'"),
         ],

@@ -341,6 +341,11 @@ def test_an_unknown_word_is_refused_with_the_nearest_one(
             "'ssh-ed25519' begins a public key, which must be one word",
             f"pairctl invite 'key:{KEY} ann@home'",
         ),
+        (  # a shell does not take these for quotes
+            ["invite", *f"\u201ckey:{KEY} ann\u201d".split()],
+            "'\u201ckey:ssh-ed25519' begins a public key, which must be one word",
+            f"pairctl invite 'key:{KEY} ann'",
+        ),
         (
             ["invite", "bob", *f"key:{KEY}".split()],
             "'key:ssh-ed25519' begins a public key, which must be one word",
