@@ -10,7 +10,7 @@ import pytest
 from tests.stage import Guest, Stage
 from tests.waiting import WAIT_S
 
-WITHOUT_A_COMMAND = "use ssh without a command"
+WITHOUT_A_COMMAND = "use ssh without a command, or -o RemoteCommand=none"
 WITH_A_TERMINAL = "use ssh -t"
 
 
@@ -57,6 +57,15 @@ def test_a_guest_who_requests_no_terminal_sees_what_to_change(
 def test_the_hint_for_request_tty_no_is_right(stage: Stage, guest: Guest) -> None:
     """ssh(1): -t on the command line wins over RequestTTY."""
     screen = stage.terminal(*guest.ssh("-t", "-o", "RequestTTY=no", port=stage.door))
+    screen.shows("pairing")
+    screen.presses("C-b", "d")
+    assert screen.ended() == 0
+
+
+def test_the_hint_for_remote_command_is_right(stage: Stage, guest: Guest) -> None:
+    """As with `RemoteCommand id` in their ssh_config: the command line comes first."""
+    command = guest.ssh("-o", "RemoteCommand=none", "-o", "RemoteCommand=id", port=stage.door)
+    screen = stage.terminal(*command)
     screen.shows("pairing")
     screen.presses("C-b", "d")
     assert screen.ended() == 0

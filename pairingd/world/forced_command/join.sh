@@ -14,7 +14,7 @@
 
 if [ -z "$SSH_TTY" ]; then
     if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
-        cause='it runs no command' hint='use ssh without a command'
+        cause='it runs no command' hint='use ssh without a command, or -o RemoteCommand=none if ssh_config sets one'
     else
         cause='your ssh requested none' hint='use ssh -t, not ssh -T or RequestTTY no'
     fi
