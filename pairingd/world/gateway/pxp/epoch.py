@@ -39,6 +39,7 @@ class Epochs:
         if mapping_id not in self._seen:
             return Presence.UNKNOWN
         seen, now = self._seen[mapping_id], self._clock()
-        kept = seen is not None and self._rule(*seen, epoch, now)
+        # One that stands still shows no restart, whatever the rules of both RFCs say.
+        kept = seen is not None and (epoch == seen[0] or self._rule(*seen, epoch, now))
         self._seen[mapping_id] = (epoch, now) if kept else None
         return Presence.PRESENT if kept else Presence.ABSENT

@@ -271,6 +271,13 @@ class TestBoth:
         gateway.epoch += 60
         assert await adapter.check(mapping) is Presence.PRESENT
 
+    async def test_an_epoch_that_stands_still_shows_no_restart(
+        self, adapter: Adapter, clocks: Clocks
+    ) -> None:
+        mapping = await adapter.open(REQUESTED, 600)
+        clocks.pass_(60)
+        assert await adapter.check(mapping) is Presence.PRESENT
+
     async def test_a_check_costs_one_packet_each_way(
         self, adapter: Adapter, gateway: FakePxp
     ) -> None:
