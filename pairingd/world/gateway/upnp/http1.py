@@ -75,8 +75,8 @@ class Http:
     def receive(self, data: bytes) -> str | None:
         """The text of the answer once it is whole; `data` is empty at the connection's end.
 
-        A body that ends before its length counts as far as it goes, and XML that goes on after it
-        counts, too. Raises BadAnswer, and ConnectionResetError if nothing came.
+        A body that ends before its length counts as far as it goes, and XML that is not at its end
+        there as far as it goes on. Raises BadAnswer, and ConnectionResetError if nothing came.
         """
         if not (data or self._received or self.status):
             raise ConnectionResetError
@@ -146,6 +146,9 @@ class Http:
         if not self._chunked:
             self._content += self._received
             self._received.clear()
+            end = self._length or 0
+            if _END.search(self._content, max(end - _END_WITHIN_BYTES, 0), end):
+                del self._content[end:]  # what follows is no part of it
             return False
         while True:
             part = self._received[: self._chunk_left]

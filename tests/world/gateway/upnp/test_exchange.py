@@ -123,6 +123,14 @@ async def test_a_length_that_is_wrong_is_not_believed(length: str, *, keep_open:
         assert await ask(call) == "5.5.5.1"
 
 
+@pytest.mark.parametrize("rest", ["0\r\n\r\n", f"{OK}\r\n{BODY}"])
+async def test_what_follows_an_answer_is_not_read(rest: str) -> None:
+    envelope = f"<s:Envelope><s:Body>{BODY}</s:Body></s:Envelope>"
+    head = f"{OK}Content-Length: {len(envelope)}\r\n\r\n"
+    async with answering(head + envelope + rest) as call:
+        assert await ask(call) == "5.5.5.1"
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "200 OK\r\nContent-Length: 7\r\n\r\nno XML!"])
 async def test_an_answer_with_an_end_of_its_own_is_not_waited_for(status: str) -> None:
     async with answering(f"HTTP/1.1 {status}\r\n\r\n", keep_open=True) as call:
