@@ -118,7 +118,12 @@ def kept(port: int, code: int) -> GatewayError:
         error = refusals.still_there(port)
         error.data["upnp"] = 0
         return error
-    return refused(code, port, "")
+    return GatewayError(
+        "not-permitted" if code == NOT_AUTHORIZED else "router-failed",
+        f"the router does not delete the mapping of port {port} (UPnP error {code})",
+        "delete it in the router's settings",
+        upnp=code,
+    )
 
 
 def unread(port: int, code: int) -> GatewayError:

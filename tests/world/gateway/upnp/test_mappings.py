@@ -559,6 +559,22 @@ async def test_an_unreported_lease_is_taken_for_the_requested_one(
     assert granted.renew_at == NOW + 300
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"), [(606, "not-permitted"), (501, "router-failed"), (718, "router-failed")]
+)
+async def test_a_refused_deletion_is_reported_as_one(
+    igd: FakeIgd, code: int, expected: str
+) -> None:
+    adapter = upnp_to(igd)
+    granted = await adapter.open(requested(), 600)
+    igd.failing["DeletePortMapping"] = code
+    with pytest.raises(GatewayError) as caught:
+        await adapter.close(granted)
+    assert (caught.value.code, caught.value.data["upnp"]) == (expected, code)
+    assert "does not delete the mapping of port 22" in caught.value.message
+    assert "delete it" in caught.value.hint
+
+
 async def test_an_ignored_deletion_is_an_error(igd: FakeIgd) -> None:
     adapter = upnp_to(igd)
     granted = await adapter.open(requested(), 600)
