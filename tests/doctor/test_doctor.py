@@ -74,14 +74,16 @@ def only(by_name: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Any]:
     return check
 
 
-def found(stage: Stage, *names: str) -> dict[str, list[dict[str, Any]]]:
+def found(
+    stage: Stage, *names: str, options: tuple[str, ...] = ()
+) -> dict[str, list[dict[str, Any]]]:
     """As `checks`, of these checks alone: most of the time goes to the login and to the router."""
     program = (
         "from pairingd.doctor import __main__ as doctor; doctor.CHECKS = tuple("
         f"one for one in doctor.CHECKS if one.name in {names!r}); doctor.main()"
     )
     by_name: dict[str, list[dict[str, Any]]] = {}
-    for line in stage.run(sys.executable, "-P", "-c", program).stdout.splitlines():
+    for line in stage.run(sys.executable, "-P", "-c", program, *options).stdout.splitlines():
         by_name.setdefault(json.loads(line)["name"], []).append(json.loads(line))
     return by_name
 
@@ -265,7 +267,7 @@ def test_paths_open_to_others_are_reported_and_fixed_only_with_fix(stage: Stage)
     assert [finding["message"].partition(":")[0] for finding in mended[:2]] == ["fixed", "fixed"]
     assert stat.S_IMODE(stage.home.stat().st_mode) == 0o700
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert only(checks(stage, status=0), "home")["state"] == "ok"
+    assert only(found(stage, "home"), "home")["state"] == "ok"
 
 
 def test_every_private_file_of_the_daemon_is_checked(tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ def test_a_directory_that_is_closed_is_not_called_open(tmp_path: Path) -> None:
 
 def test_a_home_that_others_could_replace_is_reported_and_left_alone(stage: Stage) -> None:
     stage.path.chmod(0o777)
-    home = only(checks(stage, "--fix", status=1), "home")
+    home = only(found(stage, "home", options=("--fix",)), "home")
     assert home["state"] == "fail"
     assert f"chmod go-w {stage.path}" in home["hint"]
     assert stat.S_IMODE(stage.path.stat().st_mode) == 0o777
@@ -335,11 +337,11 @@ def test_a_left_over_socket_is_removed_with_fix(stage: Stage) -> None:
     daemon.send_signal(signal.SIGKILL)
     daemon.communicate()
     socket = stage.home / "pairingd.sock"
-    finding = only(checks(stage), "daemon")
+    finding = only(found(stage, "daemon"), "daemon")
     assert finding["state"] == "warn"
     assert "left its socket behind" in finding["message"]
     assert socket.exists()
-    assert "fixed" in only(checks(stage, "--fix"), "daemon")["message"]
+    assert "fixed" in only(found(stage, "daemon", options=("--fix",)), "daemon")["message"]
     assert not socket.exists()
 
 
@@ -360,7 +362,7 @@ def test_a_held_port_of_the_door_is_found_with_its_holder(stage: Stage) -> None:
     rewrite(stage, "[door]\n", f"[door]\nport = {port}\n")
     assert only(found(stage, "door"), "door")["message"] == f"port {port} is free"
     with socket.create_server(("127.0.0.1", port)):
-        door = only(checks(stage, status=1), "door")
+        door = only(found(stage, "door"), "door")
         stage.guest("octocat")
         refused = stage.pairctl("invite", "octocat", "--json", check=False)
     assert door["state"] == "fail"
@@ -392,7 +394,7 @@ async def test_a_wrong_clock_is_reported_by_invite_too(stage: Stage) -> None:
 
 def test_a_forge_that_is_down_is_a_warning(stage: Stage) -> None:
     rewrite(stage, stage.forge, f"http://127.0.0.1:{free_port()}")
-    findings = checks(stage, status=0)
+    findings = found(stage, "forge", "clock")
     assert only(findings, "forge")["state"] == "warn"
     assert "Connection refused" in only(findings, "forge")["message"]
     assert only(findings, "clock")["state"] == "warn"
@@ -421,7 +423,7 @@ def test_without_a_router_a_warning_names_the_lan(stage: Stage) -> None:
     config = (stage.home / "config.toml").read_text()
     (url,) = re.findall(r'description_url = "(.*)"', config)
     rewrite(stage, url, f"http://127.0.0.1:{free_port()}/rootDesc.xml")
-    findings = checks(stage, "--router", status=0)
+    findings = found(stage, "gateway", options=("--router",))
     assert only(findings, "gateway")["state"] == "warn"
     assert "LAN" in only(findings, "gateway")["message"]
     assert not {"address", "port", "igd", "dry-run"} & set(findings)
@@ -435,7 +437,7 @@ async def forwarded(description_url: str, forward: Forward) -> None:
 def test_a_port_held_by_another_machine_is_named_and_left_alone(stage: Stage) -> None:
     web_server = Forward(stage.external_port, TCP, "127.0.0.9", 80, "web server", 0)
     asyncio.run(forwarded(stage.description_url, web_server))
-    findings = checks(stage, "--router", status=0)
+    findings = found(stage, "gateway", options=("--router",))
     port = only(findings, "port")
     assert port["state"] == "warn"
     assert "127.0.0.9:80 (web server)" in port["message"]
@@ -449,7 +451,7 @@ def test_a_port_that_is_open_for_our_own_guests_is_fine(stage: Stage) -> None:
     stage.pairctl("invite", "octocat", "--no-copy")
     until(lambda: stage.asks("status")["mapping"]["state"] == "open", "the port is open")
     before = stage.mappings()
-    findings = checks(stage, "--router", status=0)
+    findings = found(stage, "gateway", options=("--router",))
     assert only(findings, "port")["state"] == "ok"
     assert "this session" in only(findings, "port")["message"]
     assert only(findings, "dry-run")["state"] == "ok"
@@ -477,7 +479,7 @@ def test_verbose_shows_the_whole_exchange_with_the_router(stage: Stage) -> None:
 
 def test_a_disabled_router_is_not_asked(stage: Stage) -> None:
     rewrite(stage, "[router]", "[router]\nenabled = false")
-    findings = checks(stage, "--router", status=0)
+    findings = found(stage, "gateway", options=("--router",))
     assert only(findings, "gateway")["state"] == "ok"
     assert not {"address", "port", "dry-run"} & set(findings)
 
