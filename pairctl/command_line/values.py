@@ -18,7 +18,7 @@ def guest(text: str) -> str:
     if kind.lower() == "file" and colon:
         if not path:
             raise Usage("bad-guest", f"{quoted(text)} names no file", "write file:PATH")
-        text = "file:" + os.path.abspath(from_here(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+        text = "file:" + os.path.abspath(from_here(path))  # noqa: PTH100
     return utf8(text)
 
 

@@ -1,6 +1,6 @@
 """Which directories may be shared: none that holds, or lies in, what a guest must not have."""
 
-# ruff: noqa: PTH111, PTH112, PTH114, PTH115, PTH118, PTH120 - pathlib takes longer to import than all else of `pairctl`
+# ruff: noqa: PTH112, PTH114, PTH115, PTH118, PTH120 - pathlib takes longer to import than all else of `pairctl`
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def resolved(path: str) -> str:
     Raises PairingError `no-directory` as `from_here`, and `not-shareable` if a link on the way may
     not be read, as another user's in /proc.
     """
-    absolute = from_here(os.path.expanduser(path)) if path else ""
+    absolute = from_here(path) if path else ""
     try:
         return absolute and os.path.realpath(absolute)
     except OSError as error:
@@ -124,7 +124,7 @@ def links(path: str) -> Iterator[str]:
 
 def _way(path: str) -> Iterator[tuple[str, str]]:
     """Yield each part of `path`, after the directory that has it: path_resolution(7)."""
-    parts = from_here(os.path.expanduser(path)).split("/")
+    parts = from_here(path).split("/")
     at, followed = "/", 0
     while parts:
         part = parts.pop(0)

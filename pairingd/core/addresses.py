@@ -56,7 +56,7 @@ def ip_version(host: str) -> int:
     return address.version if address else 0
 
 
-def is_outsider(peer: str, internal_host: str, external_host: str = "") -> bool:
+def is_outsider(peer: str, internal_host: str, external_host: str) -> bool:
     """Whether a connection from `peer` to us at `internal_host` has come over the internet.
 
     It must have our family and not come from our own network, whose router may send connections

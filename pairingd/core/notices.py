@@ -66,9 +66,7 @@ class Terms(Struct, frozen=True):
         return cls(invitation.access, invitation.deadline, min(begun, default=0))
 
 
-def greeting(
-    host: str, access: Access, until: str, leave: str, again: Again = Again.SAME_COMMAND
-) -> Forms:
+def greeting(host: str, access: Access, until: str, leave: str, again: Again) -> Forms:
     """`leave` names the keys that leave the session."""
     role = SHORT_ACCESS[access]
     return (

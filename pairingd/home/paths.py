@@ -127,10 +127,12 @@ def find_paths(environ: Mapping[str, str] = os.environ, *, platform: str = sys.p
 
 
 def from_here(path: str) -> str:
-    """Return `path` below the working directory, unless it is absolute; links and `..` stay.
+    """Return `path` with its `~` replaced, below the working directory unless it is then absolute;
+    links and `..` stay.
 
     Raises PairingError `no-directory` if the working directory was removed.
     """
+    path = os.path.expanduser(path)
     if os.path.isabs(path):
         return path
     try:

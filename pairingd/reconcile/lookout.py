@@ -73,7 +73,7 @@ class Lookout(Lane):
         clock: Callable[[], float],
         signals: Signals,
         *,
-        named: bool = True,
+        named: bool,
     ) -> None:
         super().__init__(intent, clock)
         signals.door_changed.connect(self.poke)

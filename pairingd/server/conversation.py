@@ -36,7 +36,7 @@ class Conversation:
         intent: Intent,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        known: Container[str] = methods.METHODS,
+        known: Container[str],
     ) -> None:
         """`known` are those of METHODS that the client may call."""
         self._verb = call

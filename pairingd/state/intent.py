@@ -165,7 +165,7 @@ class Intent:
         self.happened_at(self._clock(), kind, text, data, session)
 
     def happened_at(
-        self, at: float, kind: str, text: str, data: dict[str, Any], session: str = ""
+        self, at: float, kind: str, text: str, data: dict[str, Any], session: str
     ) -> None:
         """As `happened`, of something that is only known now."""
         session_id = session or (self.state.session.id if self.state.session else None)

@@ -53,7 +53,7 @@ class View:
 class LookFrom:
     """`destination` as ssh(1) takes it; `program` is ssh's path, or empty."""
 
-    def __init__(self, destination: str, program: str = "") -> None:
+    def __init__(self, destination: str, program: str) -> None:
         self.destination = destination
         self._program = program
 

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, ExitStack
 
 from pairingd import gateways
 from pairingd.core.model import Mapping
-from pairingd.world.gateway.pxp import announcements
 from pairingd.world.network import changes
 
 
@@ -23,7 +22,7 @@ class Hints:
         moved: Callable[[], None],
         restarted: Callable[[], None],
         *,
-        listen: Callable[..., AbstractContextManager[None]] = announcements.listen,
+        listen: Callable[..., AbstractContextManager[None]],
     ) -> None:
         self._moved = moved
         self._restarted = restarted

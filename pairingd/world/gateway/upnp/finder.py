@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable, Sequence
 
 from pairingd.core.network import Network
@@ -31,11 +30,11 @@ class Finder:
     def __init__(
         self,
         mac_of: MacOf,
-        description_url: str = "",
+        description_url: str,
         *,
-        ssdp_port: int = ssdp.PORT,
-        schedule: ssdp.Schedule = ssdp.SCHEDULE,
-        platform: str = sys.platform,
+        ssdp_port: int,
+        schedule: ssdp.Schedule,
+        platform: str,
     ) -> None:
         self._mac_of = mac_of
         self._fixed = description_url
