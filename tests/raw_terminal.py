@@ -38,9 +38,9 @@ class RawTerminal:
         self._reader.join()
         os.close(self._master)
 
-    def has_size(self, columns: int, lines: int) -> None:
+    def has_size(self, columns: int, lines: int, *, pixels: tuple[int, int] = (0, 0)) -> None:
         """ssh learns of it by the signal that it gets as its terminal's foreground process."""
-        size = struct.pack("HHHH", lines, columns, 0, 0)
+        size = struct.pack("HHHH", lines, columns, *pixels)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
         if hasattr(self, "_process"):
             self._process.send_signal(signal.SIGWINCH)

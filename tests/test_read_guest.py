@@ -152,6 +152,22 @@ def test_a_read_guest_s_terminal_size_is_clamped_and_resizes_nothing(
     assert window_size(stage) == before
 
 
+@pytest.mark.attack(
+    "a read guest's terminal has 65535x65535 pixels, in which tmux draws each image of the host's",
+    "tmux hears of 7680x4320 at most",
+)
+def test_a_read_guest_s_pixels_are_clamped(stage: Stage) -> None:
+    guest = ReadGuest(stage)
+
+    def are_cells(size: str) -> bool:
+        form = "#{client_width} #{client_cell_width}x#{client_cell_height}"
+        return f"100 {size}" in stage.tmux("list-clients", "-F", form).splitlines()
+
+    for pixels, cells in (((1600, 900), "16x30"), ((65535, 65535), "76x144")):
+        guest.screen.has_size(100, 30, pixels=pixels)
+        until(partial(are_cells, cells), f"cells of {cells}", ATTENTIVE)
+
+
 def test_however_often_a_read_guest_s_terminal_changes_its_size_the_client_hears_of_it_less(
     stage: Stage,
 ) -> None:

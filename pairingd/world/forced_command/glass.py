@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # of a single row ends it, and with it the host's session (measured, 3.8).
 MAX_COLUMNS, MAX_ROWS = 500, 200
 MIN_COLUMNS, MIN_ROWS = 10, 3
+MAX_PIXELS = 7680, 4320  # tmux scales images to them: 65535x65535 stops it for 10 s (3.8)
 _UNKNOWN_COLUMNS, _UNKNOWN_ROWS = 80, 24  # for a terminal that reports 0, as in tmux
 WELCOME = "pairing: you watch, read-only: what you type is not sent. Ctrl-C leaves."
 
@@ -144,14 +145,14 @@ def _opened_again() -> int:
 
 def clamped(size: bytes) -> bytes:
     """A `struct winsize` (ioctl_tty(2)) within what a guest's terminal may be. One within it keeps
-    its pixels: without, tmux asks the terminal for its size, and takes rows for columns (3.8).
+    pixels: without, tmux asks the terminal for its size, and takes rows for columns (3.8).
     """
     rows, columns, *pixels = given = struct.unpack("HHHH", size)
     rows = min(max(rows or _UNKNOWN_ROWS, MIN_ROWS), MAX_ROWS)
     columns = min(max(columns or _UNKNOWN_COLUMNS, MIN_COLUMNS), MAX_COLUMNS)
     if (rows, columns) != given[:2]:
         pixels = [0, 0]
-    return struct.pack("HHHH", rows, columns, *pixels)
+    return struct.pack("HHHH", rows, columns, *map(min, pixels, MAX_PIXELS))
 
 
 def leaves(typed: bytes) -> bool:
