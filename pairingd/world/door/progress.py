@@ -36,8 +36,7 @@ def has_sent(connection: socket.socket) -> bool:
     if sys.platform != "linux":  # not run
         return False
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
-    *_, segments_sent = _INFO.unpack(info)
-    return bool(segments_sent)
+    return len(info) == _INFO.size and _INFO.unpack(info)[-1] > 0
 
 
 def progress(connection: socket.socket, age: float) -> Progress | None:
