@@ -37,6 +37,12 @@ def double_nat(
     cause = f"the router's own address {first.external_host} is not on the internet"
     if second is None:
         return _first_alone(first, cause, failed)
+    if not second.external_host:
+        return Problem(
+            "double-nat",
+            f"{cause}, and the second router, {second.gateway}, has no external address",
+            f"check that router's connection to the internet, {_ALTERNATIVES}",
+        )
     if not _has_another_in_front(second.external_host):
         return None
     return Problem(

@@ -223,8 +223,12 @@ def test_a_third_router_in_front_leaves_the_endpoint_unverified() -> None:
 
 
 def test_a_second_router_without_an_address_leaves_the_firsts_endpoint() -> None:
-    [best, *_] = endpoints(Ways(INSIDE, second=replace(OUTER, external_host="")))
+    ways = Ways(INSIDE, second=replace(OUTER, external_host=""))
+    [best, *_] = endpoints(ways)
     assert best.host == "192.168.0.7"
+    [problem] = ways.problems()
+    assert problem.code == "double-nat"
+    assert "the second router, 192.168.0.1, has no external address" in problem.message
 
 
 def test_a_router_without_an_address_outside_is_warned_of() -> None:
