@@ -90,7 +90,7 @@ async def check(
     else:
         router_config = chosen.router
         where = await locate(router_config.gateway or config.host_of(router_config.description_url))
-        if missing := _missing(where) or refusals.unheard(where, chosen.forwarded_address):
+        if missing := _missing(where) or refusals.door_elsewhere(where, chosen.forwarded_address):
             asked = Routers(error=missing)
             yield Finding.of("gateway", missing, State.WARN)
         elif where is not None:

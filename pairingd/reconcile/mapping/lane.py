@@ -71,7 +71,7 @@ from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world.gateway.pinholes import Pinholes
 from pairingd.world.gateway.pxp.announcements import listen
-from pairingd.world.gateway.refusals import NO_ANSWER, most_telling, silent, unheard
+from pairingd.world.gateway.refusals import NO_ANSWER, door_elsewhere, most_telling, silent
 from pairingd.world.gateway.router import Router
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class MappingLane(Lane):
             await self._serve()
         session, door = self._intent.state.session, self._door_port() if self.enabled else None
         await self._follow(Settled(door, session.announced if session else None, self._hostname))
-        if door and (problem := unheard(self.network, self._door_address)):
+        if door and (problem := door_elsewhere(self.network, self._door_address)):
             raise problem
         return holding.next_deadline(self._holding, self.clock())
 
@@ -246,7 +246,9 @@ class MappingLane(Lane):
         port, state = self._door_port(), self._intent.state
         if not self.enabled or port is None or state.session is None:
             return None
-        served = plan.admits(state, self.clock()) and not unheard(self.network, self._door_address)
+        served = plan.admits(state, self.clock()) and not door_elsewhere(
+            self.network, self._door_address
+        )
         return (port, state.session.external_port) if served else None
 
     def _read_journal(self) -> None:

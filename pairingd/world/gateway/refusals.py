@@ -87,7 +87,7 @@ def no_gateway() -> GatewayError:
     )
 
 
-def unheard(network: Network | None, door_address: str) -> GatewayError | None:
+def door_elsewhere(network: Network | None, door_address: str) -> GatewayError | None:
     """The problem if the door does not listen at our address in `network`."""
     if network is None or not network.gateway or not door_address:
         return None
