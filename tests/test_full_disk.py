@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 
 from tests.core.test_keys import ed25519
-from tests.stage import Guest, Stage, until
+from tests.stage import PAIRCTL, Guest, Stage, until
 
 
 class SmallDisk(Stage):
@@ -51,6 +51,9 @@ class SmallDisk(Stage):
         if hasattr(self, "_holder"):
             argv = ("nsenter", "--mount", f"--target={self._holder.pid}", *argv)
         return super().run(*argv, check=check, **options)
+
+    def pairctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(PAIRCTL, *argv, check=check)
 
     def _end_tmux(self) -> None:
         self.run("tmux", "-S", str(self.inside / "tmux.sock"), "kill-server", check=False)
