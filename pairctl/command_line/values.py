@@ -69,7 +69,8 @@ def moment(text: str, hint: str) -> str:
 def count(text: str) -> int:
     digits = text.isascii() and text.isdigit() and len(text) <= 5
     if not (digits and 0 < int(text) <= MAX_EVENTS):
-        raise Usage("usage", f"not a number of lines: {quoted(text)}", f"1 to {MAX_EVENTS}")
+        cause = f"not a number from 1 to {MAX_EVENTS}: {quoted(text)}"
+        raise Usage("usage", cause, "-n 20 prints the newest 20")
     return int(text)
 
 
