@@ -45,11 +45,6 @@ def parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
         return None
 
 
-def bracketed(host: str) -> str:
-    """Return the host as written before a port: IPv6 in brackets (RFC 3986 §3.2.2)."""
-    return f"[{host}]" if ":" in host else host
-
-
 def ip_version(host: str) -> int:
     """4 or 6; 0 for a name."""
     address = parse_address(host)

@@ -14,9 +14,14 @@ def parse_port(text: str) -> int | None:
     return int(text) if 0 < int(text) <= MAX_PORT else None
 
 
+def bracketed(host: str) -> str:
+    """Return the host as written before a port: IPv6 in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def at_port(host: str, port: int) -> str:
-    """Return HOST:PORT, an IPv6 address in brackets (RFC 3986 §3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """Return HOST:PORT, with `host` as `bracketed`."""
+    return f"{bracketed(host)}:{port}"
 
 
 def dynamic_port(name: str) -> int:

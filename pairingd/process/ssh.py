@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from pairingd.core.addresses import bracketed
+from pairingd.core.ports import at_port
 from pairingd.process.tunnel import Program, Tunnel, wait_for
 from pairingd.process.tunnel import start as start_program
 
@@ -60,7 +60,7 @@ async def near_end(
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         near = free.getsockname()[1]
-    forward = ("-L", f"127.0.0.1:{near}:{bracketed(host)}:{port}")
+    forward = ("-L", f"127.0.0.1:{near}:{at_port(host, port)}")
     tunnel = Tunnel("127.0.0.1", near, 0, await start(*forward))
     await wait_for(tunnel, _LOGGED_IN, partial(failure, tunnel))
     try:

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from pairingd.core.addresses import bracketed
-from pairingd.core.ports import dynamic_port
+from pairingd.core.ports import at_port, bracketed, dynamic_port
 from pairingd.core.text import shell
 from pairingd.errors import WorldError
 from pairingd.home import config
@@ -76,7 +75,7 @@ class Relay:
         host, jump = await self._names()
         assigned = self._settings.port == "assigned"
         port = self._assigned if assigned else self._settings.port or _usual_port(host)
-        forward = ("-R", f"{bind}:{port}:{bracketed(self._door)}:{door_port}")
+        forward = ("-R", f"{bind}:{port}:{at_port(self._door, door_port)}")
         tunnel = Tunnel(host, int(port), door_port, await self._start(*forward), jump=jump)
         self._assigned = 0  # a refused port is not requested again
         pattern = _LISTENS if tunnel.port else _ALLOCATED

@@ -4,7 +4,6 @@ import pytest
 
 from pairingd.core.addresses import (
     ExternalClass,
-    bracketed,
     external_class,
     home_block,
     is_inside,
@@ -45,18 +44,6 @@ def test_class_of_an_external_address(host: str, expected: ExternalClass) -> Non
 def test_the_carriers_range_ends_where_rfc_6598_says() -> None:
     assert external_class("100.63.255.255") is ExternalClass.PUBLIC
     assert external_class("100.128.0.0") is ExternalClass.PUBLIC
-
-
-@pytest.mark.parametrize(
-    ("host", "written"),
-    [
-        ("fe80::1%eth0", "[fe80::1%eth0]"),
-        ("192.0.2.1", "192.0.2.1"),
-        ("example.net", "example.net"),
-    ],
-)
-def test_only_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
-    assert bracketed(host) == written
 
 
 @pytest.mark.parametrize(

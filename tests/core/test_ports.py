@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from pairingd.core.ports import DYNAMIC_PORTS, MAX_PORT, at_port, dynamic_port, parse_port
+from pairingd.core.ports import (
+    DYNAMIC_PORTS,
+    MAX_PORT,
+    at_port,
+    bracketed,
+    dynamic_port,
+    parse_port,
+)
 
 
 @pytest.mark.parametrize(("text", "port"), [("1", 1), ("00022", 22), ("65535", 65535)])
@@ -32,3 +39,15 @@ def test_a_name_has_the_same_port_in_each_run_and_names_differ() -> None:
 )
 def test_an_ipv6_address_has_brackets_before_its_port(host: str, text: str) -> None:
     assert at_port(host, 22) == text
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [
+        ("fe80::1%eth0", "[fe80::1%eth0]"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("example.net", "example.net"),
+    ],
+)
+def test_only_an_ipv6_address_stands_in_brackets(host: str, written: str) -> None:
+    assert bracketed(host) == written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pairingd.core.addresses import bracketed
+from pairingd.core.ports import bracketed
 
 LONGEST = 512
 

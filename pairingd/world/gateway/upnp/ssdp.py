@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from pairingd.core.addresses import bracketed
+from pairingd.core.ports import at_port
 from pairingd.machine import interfaces
 from pairingd.world.gateway.pxp.datagrams import numeric
 from pairingd.world.gateway.upnp.location import location_host, repointed
@@ -73,7 +73,7 @@ class Reply(NamedTuple):
 
 def request(target: str, group: str = MULTICAST) -> bytes:
     return (
-        f"M-SEARCH * HTTP/1.1\r\nHOST: {bracketed(group)}:{PORT}\r\n"
+        f"M-SEARCH * HTTP/1.1\r\nHOST: {at_port(group, PORT)}\r\n"
         f'MAN: "ssdp:discover"\r\nMX: 1\r\nST: {target}\r\n\r\n'
     ).encode("ascii")
 
