@@ -26,6 +26,7 @@ from pairingd.reconcile.aside import Aside
 from pairingd.reconcile.dial import DialLane
 from pairingd.reconcile.hole import HoleLane
 from pairingd.reconcile.hostname import HostnameLane
+from pairingd.reconcile.journal import journal
 from pairingd.reconcile.lookout import Lookout
 from pairingd.reconcile.mapping.hairpin import Look
 from pairingd.reconcile.mapping.lane import MappingLane
@@ -126,12 +127,9 @@ def assemble(
     tunnel_end = frozenset(
         {chosen.door.address or "127.0.0.1"} if chosen.relay.ssh or chosen.relay.command.run else ()
     )
-
-    def journal(pid: int) -> None:
-        access.roster.journal(pid)
-
     admission = Admission(shared=tunnel_end)
-    door = Door(sshd, chosen.door.address, clock, admission, logged_in, journal)
+    journaled = partial(journal, store)
+    door = Door(sshd, chosen.door.address, clock, admission, logged_in, journaled)
     access = AccessLane(
         intent,
         store,

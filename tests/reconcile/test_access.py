@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from pairingd.reconcile.access.entrance import Entrance
 from pairingd.reconcile.access.idleness import Idleness
 from pairingd.reconcile.access.lane import AccessLane
 from pairingd.reconcile.aside import Aside
+from pairingd.reconcile.journal import journal
 from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
@@ -64,7 +66,8 @@ class Host:
         self.runs_tmux("new-session", "-d", "-s", "pairing")
         sshd = Sshd("/usr/sbin/sshd", home / "sshd_config", home / "host_ed25519", self.keys)
         admission = Admission()
-        self.door = Door(lambda: sshd, "127.0.0.1", self.clock, admission, journal=self._journal)
+        journaled = partial(journal, self.store)
+        self.door = Door(lambda: sshd, "127.0.0.1", self.clock, admission, journal=journaled)
         control = self.keys.with_name("pairingd.sock")
         entrance = Entrance(
             *(self.intent, self.door, lambda: sshd, self.keys, self.tmux, 0, signals),
@@ -79,9 +82,6 @@ class Host:
         self.opened: list[frozenset[str]] = []
         signals.opened.connect(self.opened.append)
         signals.door_changed.connect(lambda: self.told_of.append(self.door.port))
-
-    def _journal(self, pid: int) -> None:
-        self.lane.roster.journal(pid)
 
     def runs(self) -> None:
         """From now on the lane makes its passes by itself."""

@@ -49,7 +49,7 @@ class Home:
         sshd = Sshd("", self.path, self.path, self.path)
         door = Door(lambda: sshd, "127.0.0.1", lambda: self.now, Admission())
         tmux = Tmux("", self.path / "tmux.sock", "pairing")
-        Roster(intent, self.store, tmux, door, Signals(), Aside(), intent.troubled).recover()
+        Roster(intent, self.store, tmux, door, Signals(), Aside()).recover()
         (visit,) = visits(self.store.history(0, 1000))
         return visit
 

@@ -29,7 +29,15 @@ from pairingd.signals import Signals
 from pairingd.state.intent import Intent
 from pairingd.state.store import Store
 from pairingd.world.awake import Awake
-from pairingd.world.door import Authenticated, Disconnected, Door, Event, Reached, TurnedAway
+from pairingd.world.door import (
+    Authenticated,
+    Disconnected,
+    Door,
+    Event,
+    Reached,
+    TurnedAway,
+    Unjournaled,
+)
 from pairingd.world.tmux import Running, Tmux
 
 log = logging.getLogger(__name__)
@@ -56,20 +64,18 @@ class AccessLane(Lane):
         super().__init__(intent, clock)
         self._wishes = Wishes(intent, clock)
         self._aside = aside = Aside()
-        self.roster = Roster(*(intent, store, tmux, door, signals, aside), self._report_trouble)
-        self._confinement = Confinement(tmux, self.poke, self._tmux_silent, self.roster.typed)
+        self.roster = roster = Roster(intent, store, tmux, door, signals, aside)
+        self._confinement = Confinement(tmux, self.poke, self._tmux_silent, roster.typed)
         self._line = StatusLine(tmux, self._confinement, self.poke)
-        self._messages = Messages(
-            tmux, self._confinement, self._line, self.roster.logins, clock, aside
-        )
+        self._messages = Messages(tmux, self._confinement, self._line, roster.logins, clock, aside)
         self._courtesy = Courtesy(tmux, self._messages, intent, entrance, clock, self._wishes)
-        self._idleness = Idleness(intent, tmux, self.roster.logins, clock, aside)
+        self._idleness = Idleness(intent, tmux, roster.logins, clock, aside)
         self.approvals = Approvals(
-            intent, self.roster, tmux, self._confinement, self._messages, signals, clock, self.poke
+            intent, roster, tmux, self._confinement, self._messages, signals, clock, self.poke
         )
         self._guests = Guests(
-            *(self.roster.logins, door.connections, self._confinement, self._courtesy),
-            *(clock, self.roster.note_joined, self.approvals.dismiss),
+            *(roster.logins, door.connections, self._confinement, self._courtesy),
+            *(clock, roster.note_joined, self.approvals.dismiss),
         )
         signals.wishes_changed.connect(self._intent_changed)
         for signal in (signals.endpoint_changed, signals.guests_changed, signals.knocked):
@@ -161,6 +167,9 @@ class AccessLane(Lane):
 
     def _take(self, event: Event) -> None:
         """Take one event. If that fails, cut its connection."""
+        if isinstance(event, Unjournaled):
+            self._report_trouble(event.error)
+            return
         try:
             self.roster.take(event)
         except Exception:

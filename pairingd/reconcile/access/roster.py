@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from msgspec.structs import asdict
 
@@ -17,7 +17,7 @@ from pairingd.core.events import Came, Went
 from pairingd.core.model import Cause, Invitation, State
 from pairingd.core.notices import LONG_ACCESS
 from pairingd.core.refusal import Refused
-from pairingd.errors import PairingError, WorldError
+from pairingd.errors import WorldError
 from pairingd.process.left_over import end_left_over
 from pairingd.reconcile.access.knocks import Knocks
 from pairingd.reconcile.access.login import NO_TERMINAL, Login
@@ -32,8 +32,8 @@ from pairingd.world.door import (
     Connected,
     Disconnected,
     Door,
-    Event,
     LoginRefused,
+    PeerEvent,
     Reached,
     TurnedAway,
 )
@@ -50,16 +50,8 @@ class Roster:
     """`logins` has the connections by the pid of their sshd, as of the last event taken."""
 
     def __init__(
-        self,
-        intent: Intent,
-        store: Store,
-        tmux: Tmux,
-        door: Door,
-        signals: Signals,
-        aside: Aside,
-        troubled: Callable[[PairingError], None],
+        self, intent: Intent, store: Store, tmux: Tmux, door: Door, signals: Signals, aside: Aside
     ) -> None:
-        """`troubled` tells the host, once, of a failure that goes on."""
         self.logins: dict[int, Login] = {}
         self.knocks = Knocks(intent, signals.knocked)
         self._intent = intent
@@ -70,7 +62,6 @@ class Roster:
         signals.lapsed.connect(self._note_lapsed)
         self._departed: list[Login] = []
         self._aside = aside
-        self._troubled = troubled
 
     def recover(self) -> None:
         """End the connections that a crash left behind; call once, before the first event."""
@@ -110,17 +101,7 @@ class Roster:
                 return invitation.cause, max(float(over), visit.since)
         return Cause.DAEMON_STOPPED, last
 
-    def journal(self, pid: int) -> None:
-        """Record the process of a connection that nobody has used yet. Raises OSError if the disk
-        does not take it: then it must not be served, and the host is told.
-        """
-        try:
-            journal(self._store, pid)
-        except WorldError as error:
-            self._troubled(error)
-            raise OSError(error.message) from None
-
-    def take(self, event: Event) -> None:
+    def take(self, event: PeerEvent) -> None:
         """Quick: it does not wait for the disk."""
         match event:
             case Reached(peer):

@@ -23,8 +23,10 @@ from pairingd.world.door.events import (
     Event,
     Events,
     LoginRefused,
+    PeerEvent,
     Reached,
     TurnedAway,
+    Unjournaled,
 )
 from pairingd.world.door.lobby import Arrival
 
@@ -38,6 +40,8 @@ __all__ = [
     "Event",
     "Events",
     "LoginRefused",
+    "PeerEvent",
     "Reached",
     "TurnedAway",
+    "Unjournaled",
 ]

@@ -77,7 +77,8 @@ class Connections:
     ) -> Connection:
         """From an sshd's start to its end, which closes `accepted`. `dialed` as in Connected.
 
-        Raises OSError if no sshd can be started, or none be journaled; then `accepted` is open.
+        Raises OSError if no sshd can be started, WorldError if it cannot be journaled; then
+        `accepted` is open.
         """
         connection, records = await self._start(visitor, accepted, peer)
         try:

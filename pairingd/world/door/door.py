@@ -38,8 +38,8 @@ class Door:
         journal: Journal = lambda _: None,
     ) -> None:
         """`sshd` returns what serves the next connection. `logged_in` finds logins that sshd's log
-        has lost. `journal` is called with the pid of each new sshd, and raises OSError if that
-        cannot be written down: then the client is refused.
+        has lost. `journal` is called with the pid of each new sshd, and raises WorldError if
+        that cannot be written down: then the client is refused.
         """
         self.events = Events()
         self.connections = Connections(sshd, clock, self.events, logged_in, journal)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from pairingd.core.admission import Refusal
 from pairingd.core.penalties import Ban
+from pairingd.errors import WorldError
 
 
 class Reached(Struct, frozen=True):
@@ -56,6 +57,12 @@ class LoginRefused(Struct, frozen=True):
     unlike: str = ""
 
 
+class Unjournaled(Struct, frozen=True):
+    """A new sshd could not be journaled, and so served nobody. The client is told, too."""
+
+    error: WorldError
+
+
 class TurnedAway(Struct, frozen=True):
     """A connection got no place, or lost it to another; once for each address and reason.
 
@@ -73,5 +80,6 @@ class Disconnected(Struct, frozen=True):
     pid: int
 
 
-Event = Reached | Connected | Authenticated | LoginRefused | TurnedAway | Disconnected
+PeerEvent = Reached | Connected | Authenticated | LoginRefused | TurnedAway | Disconnected
+Event = PeerEvent | Unjournaled
 Events = asyncio.Queue[Event]

@@ -14,8 +14,9 @@ from pairingd.core.addresses import is_public
 from pairingd.core.admission import Admission, End, Refusal, Refuse, Start, Visitor
 from pairingd.core.penalties import Ban
 from pairingd.core.ssh_wire import MAX_IDENTIFICATION, is_identified
+from pairingd.errors import WorldError
 from pairingd.world.door.connections import Connections
-from pairingd.world.door.events import Events, Reached, TurnedAway
+from pairingd.world.door.events import Events, Reached, TurnedAway, Unjournaled
 from pairingd.world.door.farewell import Farewells
 from pairingd.world.door.listener import descriptors_left
 from pairingd.world.door.progress import is_over
@@ -113,7 +114,9 @@ class Lobby:
             elif connection.refused:
                 self._admission.login_refused(visitor)
         except Exception as error:
-            if not isinstance(error, OSError):
+            if isinstance(error, WorldError):
+                self._events.put_nowait(Unjournaled(error))
+            elif not isinstance(error, OSError):
                 log.exception("a defect")
             log.warning("no sshd for the connection from %s: %s", peer, error)
             self._admission.excuse(visitor)
