@@ -116,6 +116,15 @@ class Room:
             assert "result" in await self._lines[-1].asks(method)
         return self._lines[-1]
 
+    async def busy(self, method: str) -> list[Line]:
+        """LIMIT of them, on each of which this is being answered."""
+        lines = [await self.line("hello") for _ in range(LIMIT)]
+        for line in lines:
+            line.sends(method)
+        async with asyncio.timeout(30):
+            await self.verbs.all_asked.wait()
+        return lines
+
 
 async def test_a_connection_without_a_hello_is_dropped_first(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
@@ -174,11 +183,7 @@ async def test_a_newcomer_gets_in_when_all_connections_are_watchers(short_path: 
 
 async def test_a_request_that_is_being_answered_is_never_cut_off(short_path: Path) -> None:
     async with Room(short_path / "sock") as room:
-        busy = [await room.line("hello") for _ in range(LIMIT)]
-        for client in busy:
-            client.sends("end")
-        async with asyncio.timeout(30):
-            await room.verbs.all_asked.wait()
+        busy = await room.busy("end")
         assert await (await room.line()).last_words() == "busy"
         room.verbs.let_go.set()
         for client in busy:
@@ -190,11 +195,7 @@ async def test_guests_who_wait_for_approval_take_no_place_and_are_limited_themse
     short_path: Path,
 ) -> None:
     async with Room(short_path / "sock") as room:
-        waiting = [await room.line("hello") for _ in range(LIMIT)]
-        for guest in waiting:
-            guest.sends("ask")
-        async with asyncio.timeout(30):
-            await room.verbs.all_asked.wait()
+        waiting = await room.busy("ask")
         hosts = [await room.line("hello") for _ in range(LIMIT)]
         for host in hosts:
             assert "result" in await host.asks("status")
