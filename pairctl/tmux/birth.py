@@ -15,6 +15,7 @@ from pairingd.core.refusal import PairingError
 from pairingd.core.text import one_line
 from pairingd.core.text import shell as shell_words
 from pairingd.core.tmux_words import argument, literal
+from pairingd.machine import which
 from pairingd.process import foreign, listeners
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def run(
         raise PairingError(
             "tmux-failed",
             f"{command[0]}: {error.strerror}",
-            "set [tmux] command in config.toml to a working tmux",
+            which.ANOTHER_TMUX,
         ) from None
     try:
         while True:

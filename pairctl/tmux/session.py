@@ -17,6 +17,7 @@ from pairctl.tmux.tmux_program import TMUX_TIMEOUT_S
 from pairingd.core import shared_session
 from pairingd.core.refusal import PairingError
 from pairingd.core.text import shell
+from pairingd.machine import which
 from pairingd.process import foreign, listeners
 from pairingd.process.inherited import as_given
 
@@ -283,7 +284,7 @@ class Session:
             raise PairingError(
                 "tmux-failed",
                 f"{self.program}: {error.strerror}",
-                "set [tmux] command in config.toml to a working tmux",
+                which.ANOTHER_TMUX,
             ) from None
 
 

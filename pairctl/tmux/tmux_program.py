@@ -45,7 +45,7 @@ def _problem(program: str) -> PairingError | None:
         return PairingError(
             "tmux-failed",
             f"{program}: {error.strerror}",
-            "set [tmux] command in config.toml to a working tmux",
+            which.ANOTHER_TMUX,
         )
     return which.unusable(program, version)
 

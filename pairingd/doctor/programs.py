@@ -24,7 +24,7 @@ async def tmux(subject: Subject) -> AsyncIterator[Finding]:
     problems: list[Finding] = []
     for command in which.tmuxes(configured):
         if not os.path.isfile(command):  # noqa: PTH113 - Path.is_file() raises where we may not look
-            hint = "set [tmux] command in config.toml to a working tmux, then: pairctl restart"
+            hint = f"{which.ANOTHER_TMUX}, then: pairctl restart"
             problems.append(Finding.fail("tmux", f"there is no tmux at {command}", hint))
             continue
         status, printed = await output(command, "-V") or (1, "")

@@ -26,6 +26,7 @@ _INSTALL_DIRECTORIES = (
     *("~/.local/bin", "~/bin", "/usr/bin", "/bin"),
 )
 OLDEST_TMUX = (3, 2)  # attach-session -f ignore-size, and -N
+ANOTHER_TMUX = "set [tmux] command in config.toml to a working tmux"
 _INSTALL_HINT = "apt install tmux, or: brew install tmux"
 
 
@@ -74,8 +75,7 @@ def unusable(program: str, version_output: str) -> PairingError | None:
         return WorldError(
             "tmux-failed",
             f"{program} does not print its version as tmux does",
-            "set [tmux] command in config.toml to a working tmux, then: pairctl restart; "
-            f"to see why: {shell(program, '-V')}",
+            f"{ANOTHER_TMUX}, then: pairctl restart; to see why: {shell(program, '-V')}",
         )
     version = tmux_version(version_output)
     if version is None or version >= OLDEST_TMUX:
