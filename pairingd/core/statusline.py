@@ -19,7 +19,8 @@ MAX_RIGHT = 300  # columns of our part; what pairing says to a host is shorter
 
 LINE = "@pairing-line-"
 THEIRS = "@pairing-theirs"
-_COLOURS = ((60, "red"), (300, "yellow"))  # up to so many seconds, this colour
+_LAST_MINUTE_S = 60
+_COLOURS = ((_LAST_MINUTE_S, "red"), (300, "yellow"))  # up to so many seconds, this colour
 _SHORT_NAME_COLUMNS = 8
 SHORT_ACCESS = {"write": "rw", "read": "ro"}
 _UNSAFE = re.compile(r"[^\w .:@/+~()*…<·-]")  # what a shell's prompt or a status bar may act on
@@ -39,7 +40,7 @@ class Entry(NamedTuple):
 
 
 def lines(entries: Iterable[Entry], more: int = 0) -> dict[str, str]:
-    """Return the line for each of WIDTHS: guests inside first, else in the given order, and the
+    """Return the line for each of WIDTHS: the guests by `rank`, else in the given order, and the
     number of those that have no room, with `more` that are not among `entries`.
     """
     order = _ordered(entries)
@@ -51,8 +52,13 @@ def for_prompt(entries: Iterable[Entry]) -> str:
     return _line(_ordered(entries), WIDTHS["wide"][1], lambda _, text: _UNSAFE.sub("?", text))
 
 
+def rank(left: float, *, inside: bool) -> tuple[bool, bool]:
+    """Return what to sort guests by, so that many others hide none who is about to be cut."""
+    return not inside, left > _LAST_MINUTE_S
+
+
 def _ordered(entries: Iterable[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda entry: not entry.inside)
+    return sorted(entries, key=lambda entry: rank(entry.left, inside=entry.inside))
 
 
 def _line(

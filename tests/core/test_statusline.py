@@ -71,6 +71,13 @@ def test_guests_that_are_not_given_are_counted() -> None:
     assert drawn(lines(MANY, more=5)["narrow"]).endswith(f" +{len(MANY) + 4}")
 
 
+@pytest.mark.parametrize("size", WIDTHS)
+def test_many_others_do_not_hide_a_guest_in_the_last_minute(size: str) -> None:
+    about_to_leave = OCTOCAT._replace(left=59)
+    assert drawn(lines([ANN, *MANY, about_to_leave])[size]).startswith("octocat rw <1m ")
+    assert drawn(lines([ANN, *MANY, about_to_leave._replace(left=61)])[size]).startswith("a")
+
+
 @pytest.mark.parametrize(
     ("guest", "name"),
     [

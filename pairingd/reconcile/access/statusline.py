@@ -11,7 +11,7 @@ from msgspec import Struct
 from pairingd.core import plan
 from pairingd.core.model import Invitation, State
 from pairingd.core.news import Forms, news
-from pairingd.core.statusline import Entry, lines
+from pairingd.core.statusline import Entry, lines, rank
 from pairingd.errors import WorldError
 from pairingd.process.listeners import may_exist
 from pairingd.reconcile.access.confinement import Confinement
@@ -54,7 +54,10 @@ class StatusLine:
         """Update it. Raises nothing: a failure of the status line must not keep a guest in."""
         inside = {login.invitation for login in logins if login.attached}
         opened = plan.opened(state, now)
-        shown = sorted(opened, key=lambda invitation: invitation.id not in inside)[:_MAX_SHOWN]
+        shown = sorted(
+            opened,
+            key=lambda invitation: rank(invitation.deadline - now, inside=invitation.id in inside),
+        )[:_MAX_SHOWN]
         entries = self._entries(shown, logins, now)
         self._lines = lines(entries, len(opened) - len(shown))
         await self.write()
