@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pairingd
 from pairingd.core.refusal import PairingError
+from pairingd.process import openssl
 from pairingd.process.detach import Launch, detach
 from pairingd.process.inherited import (
     leave_the_working_directory,
@@ -46,9 +47,10 @@ def run(signals: StopSignals, argv: Sequence[str] | None = None) -> int:
         return detach()
 
     gc.disable()  # importing leaves no garbage, and collecting takes 8 of its 101 ms
-    from pairingd import wiring
-    from pairingd.process import logs
-    from pairingd.process.notify import notify
+    with openssl.left_out():
+        from pairingd import wiring
+        from pairingd.process import logs
+        from pairingd.process.notify import notify
 
     gc.freeze()  # modules stay, so no later collection needs to look at them
     gc.enable()

@@ -80,6 +80,16 @@ def test_an_sshd_that_cannot_be_used_is_reported_by_the_invitation(stage: Stage)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_an_idle_daemon_has_not_loaded_openssl(stage: Stage) -> None:
+    loaded = Path(f"/proc/{stage.daemon().pid}/maps")
+    stage.pairctl("status")
+    assert "libssl" not in loaded.read_text()
+    with stage.client() as client:
+        client.notify("prepare")
+        until(lambda: "libssl" in loaded.read_text(), "httpx is loaded")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_only_a_refused_request_loads_pydantic(stage: Stage) -> None:
     stage.guest("octocat")
     daemon = stage.daemon()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from functools import partial
 from http import HTTPStatus
@@ -24,8 +23,10 @@ from pairingd.world.identity.key_list import ANOTHER_WAY, MAX_BYTES, not_a_key_l
 from pairingd.world.identity.proxies import Proxy, proxy_for
 from pairingd.world.identity.unreachable import foreign, host_of, unreachable, unresolved
 
-if TYPE_CHECKING:
-    import httpx  # megabytes, needed only once a URL is fetched
+if TYPE_CHECKING:  # megabytes, needed only once a URL is fetched
+    import ssl
+
+    import httpx
 
 MAX_REDIRECTS = 5
 CONNECT_LIMIT_S = 5.0
@@ -133,6 +134,7 @@ class Forge:
 
         Plain http has a context that trusts no one, which spares loading the CAs.
         """
+        import ssl
         from http.cookiejar import DefaultCookiePolicy
 
         import httpx

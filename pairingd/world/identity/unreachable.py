@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,8 @@ def unreachable(
     whole_seconds: float,
 ) -> IdentityError:
     """`proxy` is the one, if any, that had not reached the forge when `error` came."""
+    import ssl
+
     import httpx
 
     causes = list(_causes(error))
