@@ -230,10 +230,16 @@ def guests(
         if keys:
             lines += [f"  {_key(key, view)}" for key in invitation["keys"]]
         lines += [_connection(connection, view) for connection in invitation["connections"]]
-        if invitation.get("waiting"):
-            approve = shell("pairctl", "approve", invitation["guest"])
-            lines.append(view.warn(f"  waits for you: {approve}"))
+        if waiting := sum(bool(each.get("waiting")) for each in invitation["connections"]):
+            lines.append(view.warn(f"  {_waits(invitation['guest'], waiting)}"))
     return row(label, lines, view)
+
+
+def _waits(guest: str, times: int) -> str:
+    """`approve` refuses several keys at once; the popups in the session ask about each."""
+    if times == 1:
+        return f"waits for you: {shell('pairctl', 'approve', guest)}"
+    return f"waits for you {times} times: pairctl attach"
 
 
 def _standing(invitation: InvitationInfo, view: View) -> str:

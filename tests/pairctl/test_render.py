@@ -191,6 +191,23 @@ def test_the_time_to_join_is_printed_until_the_guest_has_come() -> None:
         assert ("to join by" in text) is printed
 
 
+@pytest.mark.parametrize(
+    ("times", "line"),
+    [
+        (0, None),
+        (1, "waits for you: pairctl approve github:octocat"),
+        (2, "waits for you 2 times: pairctl attach"),
+    ],
+)
+def test_what_to_do_about_a_guest_who_waits(times: int, line: str | None) -> None:
+    inside: Any = {"peer": "192.0.2.7", "since": "2026-03-15T09:00:00Z", "pid": 1}
+    connections = [inside, *({**inside, "waiting": True} for _ in range(times))]
+    octocat: Any = {**samples.OCTOCAT, "connections": connections, "waiting": times > 0}
+    text = render.status({**samples.STATUS, "invitations": [octocat]}, View(now=samples.NOW))
+    found = [each.strip() for each in text.splitlines() if "waits for you" in each]
+    assert found == ([line] if line else [])
+
+
 def test_an_external_ipv6_address_has_brackets_before_its_port() -> None:
     view, host = View(now=samples.NOW), "2001:db8::9"
     router: Any = {**samples.INVITED["endpoints"][0], "kind": "router", "host": host, "port": 22}
