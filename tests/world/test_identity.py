@@ -347,7 +347,15 @@ class TestUnreachable:
         self, forge: Forge, providers: IdentityProviders, raw: bytes
     ) -> None:
         forge.replies["/ann.keys"] = Reply(raw=raw)
-        assert (await failure(providers)).code == "forge-unreachable"
+        error = await failure(providers)
+        assert error.code == "forge-unreachable"
+        assert "bytearray" not in error.message
+
+    async def test_answer_that_is_not_http_is_quoted(
+        self, forge: Forge, providers: IdentityProviders
+    ) -> None:
+        forge.replies["/ann.keys"] = Reply(raw=b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+        assert "illegal status line: SSH-2.0-OpenSSH_9.2" in (await failure(providers)).message
 
     async def test_proxy_that_cannot_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "nonsense://127.0.0.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _MAX_FOREIGN_CHARS = 120  # of foreign text in a message
 # X.509 verification errors (openssl-verification-options(1)) that a wrong clock can cause.
 _OF_THE_CLOCK = frozenset({9, 10})
+_H11_QUOTE = re.compile(r"bytearray\(b(['\"])(.*)\1\)")  # of a line that is not HTTP
 
 TRY_AGAIN = f"check this machine's network and try again, {ANOTHER_WAY}"
 
@@ -89,4 +91,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _cause(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    return foreign(str(error)) or type(error).__name__
+    return foreign(_H11_QUOTE.sub(r"\2", str(error))) or type(error).__name__
