@@ -85,7 +85,8 @@ def declared(data: bytes) -> str:
 
 def endless(data: bytes) -> str:
     """In one input alone, so that no shorter one takes its second too."""
-    while data == next(iter(TARGETS["upnp-description"].corpus().values())):
+    first = next(iter(TARGETS["upnp-description"].corpus().values()))
+    while data == first:
         pass
     return ""
 
