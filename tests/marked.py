@@ -37,7 +37,8 @@ class Run(Struct, eq=False):
     results: dict[str, str] = field(default_factory=dict)  # by test id
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
+        # As written: pytest sorts by what tests share.
+        for item in sorted(session.items, key=lambda item: item.location[:2]):
             path, _, name = item.nodeid.partition("::")
             for marker in item.iter_markers(self.marker):
                 row = Row(path, name.partition("[")[0].replace("::", "."), tuple(marker.args))

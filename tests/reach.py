@@ -43,9 +43,13 @@ def document(run: Run) -> str:
 
 
 def _table(run: Run) -> Iterator[str]:
+    """In the order of the lists below it, whatever the order of the tests."""
+    from tests.e2e.internet import LAYOUTS  # pytest wants to be before what these import
+    from tests.e2e.ways import WAYS
+
     cells = {row.words[:2]: _result(run.result(row), row.words[2]) for row in run.rows}
-    networks = dict.fromkeys(network for network, _ in cells)
-    ways = dict.fromkeys(way for _, way in cells)
+    networks = [layout.name for layout in LAYOUTS]
+    ways = [way.name for way in WAYS]
     yield f"| network | {' | '.join(map(cell, ways))} |\n|{'---|' * (len(ways) + 1)}\n"
     for network in networks:
         row = (cells[network, way] for way in ways)
