@@ -209,7 +209,7 @@ def why_not() -> str | None:
     if missing:
         return f"not installed: {' '.join(missing)}"
     tried = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--fork", "true"],
+        ["unshare", "--mount", "--ipc", "--net", "--pid", "--fork", "true"],
         capture_output=True,
         text=True,
         check=False,
@@ -509,11 +509,16 @@ class Network:
         os.chown(self.path(path), owner.st_uid, owner.st_gid)
 
     def _namespaces(self) -> None:
-        world = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        # IPC too: an account that is removed takes the objects of its user id along.
+        world = ("--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
         unshare = self._anchor(*world, "--net", "sh", "-c", INIT)
         self._world = unshare.pid
         # The root as well: of a mount namespace alone it would be outside of a chroot.
-        self._inside = (f"--mount=/proc/{unshare.pid}/ns/mnt", f"--root=/proc/{unshare.pid}/root")
+        process = f"/proc/{unshare.pid}"
+        self._inside = (
+            *(f"--mount={process}/ns/mnt", f"--ipc={process}/ns/ipc"),
+            f"--root={process}/root",
+        )
         self._first = int(Path(f"/proc/{self._world}/task/{self._world}/children").read_text())
         idle = ("--net", "sh", "-c", "echo ready; exec sleep infinity")
         self._nets = {"host": self._world} | {

@@ -65,6 +65,17 @@ def test_a_terminal_of_the_host_s_user_is_group_tty(network: Network) -> None:
     assert "tty is pairhost:tty 620\npairhost" in terminal.screen()
 
 
+def test_an_account_removed_elsewhere_takes_no_ipc_object_of_the_same_user_id(
+    network: Network,
+) -> None:
+    network.host.run("ipcmk", "-M", "4096")
+    seen = ("sh", "-c", "ipcs -m | grep -c 0x")
+    assert network.root.run(*seen).stdout == "1\n"
+    everywhere = subprocess.run(["ipcs", "-m"], capture_output=True, text=True, check=True).stdout
+    assert network.host.run("id", "-u").stdout.strip() not in everywhere
+    assert "pairhost" not in everywhere
+
+
 @pytest.mark.usefixtures("machine")
 def test_nothing_outlives_a_killed_run() -> None:
     run = subprocess.run(
