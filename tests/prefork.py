@@ -21,7 +21,7 @@ from typing import NoReturn
 
 import pairctl.commands
 from pairctl.__main__ import main as run_pairctl
-from tests.measured import measured
+from tests.measured import unmeasured
 from tests.waiting import WAIT_S
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ class Prefork:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.prefork"],
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if name not in measured()},
+            env=unmeasured(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

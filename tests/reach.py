@@ -39,19 +39,15 @@ What to set for each way: [config.md](config.md). What a router may do wrong: [r
 
 def document(run: Run) -> str:
     head = HEAD.format(versions=versions())
-    return "".join((head, *_table(run), MEANING, *_networks(), WAYS, *_ways(), TAIL))
+    return "".join((head, *_table(run), MEANING, *_list(_networks()), WAYS, *_list(_ways()), TAIL))
 
 
 def _table(run: Run) -> Iterator[str]:
     """In the order of the lists below it, whatever the order of the tests."""
-    from tests.e2e.internet import LAYOUTS  # pytest wants to be before what these import
-    from tests.e2e.ways import WAYS
-
     cells = {row.words[:2]: _result(run.result(row), row.words[2]) for row in run.rows}
-    networks = [layout.name for layout in LAYOUTS]
-    ways = [way.name for way in WAYS]
+    ways = _ways()
     yield f"| network | {' | '.join(map(cell, ways))} |\n|{'---|' * (len(ways) + 1)}\n"
-    for network in networks:
+    for network in _networks():
         row = (cells[network, way] for way in ways)
         yield f"| {cell(network)} | {' | '.join(row)} |\n"
 
@@ -60,18 +56,22 @@ def _result(of_the_run: str, opens: str) -> str:
     return opens if of_the_run == "passed" else of_the_run
 
 
-def _networks() -> Iterator[str]:
+def _networks() -> dict[str, str]:
+    """What each of them is, by its name."""
     from tests.e2e.internet import LAYOUTS  # pytest wants to be before what these import
 
-    for layout in LAYOUTS:
-        yield f"| {cell(layout.name)} | {cell(layout.about)} |\n"
+    return {layout.name: layout.about for layout in LAYOUTS}
 
 
-def _ways() -> Iterator[str]:
+def _ways() -> dict[str, str]:
     from tests.e2e.ways import WAYS
 
-    for way in WAYS:
-        yield f"| {cell(way.name)} | {cell(way.about)} |\n"
+    return {way.name: way.about for way in WAYS}
+
+
+def _list(meanings: dict[str, str]) -> Iterator[str]:
+    for name, meaning in meanings.items():
+        yield f"| {cell(name)} | {cell(meaning)} |\n"
 
 
 def differences(run: Run, text: str) -> list[str]:
@@ -97,7 +97,11 @@ def differences(run: Run, text: str) -> list[str]:
         *(f"missing: {' by '.join(at)}" for at in sorted(tested.keys() - written.keys())),
         *(f"no such test: {' by '.join(at)}" for at in sorted(written.keys() - tested.keys())),
         *(f"the test says otherwise: {' by '.join(at)}: {wrong[at]}" for at in sorted(wrong)),
-        *(f"missing: {line.strip()}" for line in (*_networks(), *_ways()) if line not in text),
+        *(
+            f"missing: {line.strip()}"
+            for line in (*_list(_networks()), *_list(_ways()))
+            if line not in text
+        ),
     ]
 
 

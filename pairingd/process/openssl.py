@@ -18,10 +18,9 @@ def left_out() -> Iterator[None]:
     """Import asyncio and hashlib in this block for the first time. Where Python has no hashes of
     its own, as in some distributions, only TLS is left out.
     """
-    hidden = ["ssl"]
-    if _are_there(_HASHES) and any(map(_are_there, _SHA2)):
-        hidden.append("_hashlib")
-    hidden = [name for name in hidden if name not in sys.modules]
+    has_hashes = _are_there(_HASHES) and any(map(_are_there, _SHA2))
+    names = ("ssl", "_hashlib") if has_hashes else ("ssl",)
+    hidden = [name for name in names if name not in sys.modules]
     # None is for what cannot be imported: Python's reference, 5.3.1, The module cache.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:

@@ -516,7 +516,8 @@ class Network:
         # The root as well: of a mount namespace alone it would be outside of a chroot.
         process = f"/proc/{unshare.pid}"
         self._inside = (
-            *(f"--mount={process}/ns/mnt", f"--ipc={process}/ns/ipc"),
+            f"--mount={process}/ns/mnt",
+            f"--ipc={process}/ns/ipc",
             f"--root={process}/root",
         )
         self._first = int(Path(f"/proc/{self._world}/task/{self._world}/children").read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.forge import Forge, Reply, self_signed, server_context
-from tests.measured import measured
+from tests.measured import unmeasured
 
 IMPORTS = """
 import sys
@@ -41,13 +40,12 @@ sys.stdout.buffer.write(answer.content)
 
 
 def loaded(*missing: str) -> list[str]:
-    unmeasured = {name: value for name, value in os.environ.items() if name not in measured()}
     done = subprocess.run(  # what measures coverage imports OpenSSL first
         [sys.executable, "-c", IMPORTS, *missing],
         check=True,
         capture_output=True,
         text=True,
-        env=unmeasured,
+        env=unmeasured(),
     )
     assert not done.stderr
     *modules, digest = done.stdout.split()
