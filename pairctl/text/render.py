@@ -230,16 +230,17 @@ def guests(
         if keys:
             lines += [f"  {_key(key, view)}" for key in invitation["keys"]]
         lines += [_connection(connection, view) for connection in invitation["connections"]]
-        if waiting := sum(bool(each.get("waiting")) for each in invitation["connections"]):
-            lines.append(view.warn(f"  {_waits(invitation['guest'], waiting)}"))
+        if peers := [each["peer"] for each in invitation["connections"] if each.get("waiting")]:
+            lines.append(view.warn(f"  {_waits(invitation, peers)}"))
     return row(label, lines, view)
 
 
-def _waits(guest: str, times: int) -> str:
-    """`approve` refuses several keys at once; the popups in the session ask about each."""
-    if times == 1:
-        return f"waits for you: {shell('pairctl', 'approve', guest)}"
-    return f"waits for you {times} times: pairctl attach"
+def _waits(invitation: InvitationInfo, peers: list[str]) -> str:
+    """`approve` refuses several keys or addresses at once; the session's popups ask about each."""
+    is_one_key = len(peers) == 1 or len(invitation["keys"]) == 1
+    if is_one_key and len(set(peers)) == 1:
+        return f"waits for you: {shell('pairctl', 'approve', invitation['guest'])}"
+    return f"waits for you {len(peers)} times: pairctl attach"
 
 
 def _standing(invitation: InvitationInfo, view: View) -> str:

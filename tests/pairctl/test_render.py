@@ -192,17 +192,23 @@ def test_the_time_to_join_is_printed_until_the_guest_has_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "line"),
+    ("peers", "keys", "line"),
     [
-        (0, None),
-        (1, "waits for you: pairctl approve github:octocat"),
-        (2, "waits for you 2 times: pairctl attach"),
+        ([], 1, None),
+        (["192.0.2.7"], 2, "waits for you: pairctl approve github:octocat"),
+        (["192.0.2.7", "192.0.2.7"], 1, "waits for you: pairctl approve github:octocat"),
+        (["192.0.2.7", "192.0.2.7"], 2, "waits for you 2 times: pairctl attach"),
+        (["192.0.2.7", "192.0.2.8"], 1, "waits for you 2 times: pairctl attach"),
     ],
 )
-def test_what_to_do_about_a_guest_who_waits(times: int, line: str | None) -> None:
+def test_what_to_do_about_a_guest_who_waits(peers: list[str], keys: int, line: str | None) -> None:
     inside: Any = {"peer": "192.0.2.7", "since": "2026-03-15T09:00:00Z", "pid": 1}
-    connections = [inside, *({**inside, "waiting": True} for _ in range(times))]
-    octocat: Any = {**samples.OCTOCAT, "connections": connections, "waiting": times > 0}
+    octocat: Any = {
+        **samples.OCTOCAT,
+        "connections": [inside, *({**inside, "peer": peer, "waiting": True} for peer in peers)],
+        "keys": samples.OCTOCAT["keys"][:1] * keys,
+        "waiting": bool(peers),
+    }
     text = render.status({**samples.STATUS, "invitations": [octocat]}, View(now=samples.NOW))
     found = [each.strip() for each in text.splitlines() if "waits for you" in each]
     assert found == ([line] if line else [])
